@@ -1,0 +1,124 @@
+#!/usr/bin/env python3
+"""Holds docs/conformance.md and the conformance tests to each other.
+
+    ci/conformance.py            check; exits with 1 and a line per fault
+    ci/conformance.py --missing  prints table rows, ready to paste, for tests that no row names
+
+The table's columns are: id | rule | test | difference from OTP. Checked in both directions:
+
+* every test a row names exists in crates/*/tests, is a test, and carries the row's id: `SUP-012` is
+  tested by `fn sup_012..`; a row without a test has `-` there and says why in its last column;
+* every test whose name carries an id is named by the row of that id, and by no other;
+* ids are well-formed, unique and in order of area and number.
+
+Ignored tests count as there; they are listed with their reasons, so that they are seen.
+"""
+
+import pathlib
+import re
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+TABLE = ROOT / "docs" / "conformance.md"
+
+# Areas in the order of the table.
+AREAS = [
+    "PROC", "LINK", "MON", "SIG", "TIM", "SRV", "SUP", "DYN", "PART", "TASK", "REG", "DREG", "PG", "DPG",
+]
+
+ID = re.compile(rf"({'|'.join(AREAS)})-(\d{{3}})")
+TEST = re.compile(
+    r"(?P<doc>(?:^[ \t]*///[^\n]*\n)*)"
+    r"(?P<attributes>(?:^[ \t]*#\[[^\n]*\n)*)"
+    rf"^[ \t]*(?:pub )?(?:async )?fn (?P<name>(?P<area>{'|'.join(a.lower() for a in AREAS)})_(?P<number>\d{{3}})(?:_\w+)?)\b",
+    re.MULTILINE,
+)
+
+
+def tests():
+    """Every conformance test: name -> (id, file, first sentence of its doc, reason it is ignored)."""
+    found, faults = {}, []
+    for path in sorted(ROOT.glob("crates/*/tests/**/*.rs")):
+        source = path.read_text(encoding="utf-8")
+        where = path.relative_to(ROOT)
+        for match in TEST.finditer(source):
+            name = match["name"]
+            if name in found:
+                faults.append(f"{where}: {name} is also in {found[name][1]}")
+            doc = " ".join(line.strip()[3:].strip() for line in match["doc"].splitlines())
+            sentence = doc.split(". ")[0].rstrip(".")
+            ignored = re.search(r'#\[ignore(?:\s*=\s*"([^"]*)")?\]', match["attributes"])
+            reason = (ignored[1] or "") if ignored else None
+            if reason == "":
+                faults.append(f"{where}: {name} is ignored without a reason")
+            found[name] = (f"{match['area'].upper()}-{match['number']}", where, sentence, reason)
+    return found, faults
+
+
+def rows():
+    """Every row of the table: (line number, id, rule, tests, difference)."""
+    result, faults = [], []
+    for number, line in enumerate(TABLE.read_text(encoding="utf-8").splitlines(), start=1):
+        if not line.startswith("|"):
+            continue
+        cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+        if not cells or not ID.match(cells[0]):
+            if cells and re.match(r"[A-Z]+-", cells[0]):
+                faults.append(f"line {number}: {cells[0]!r} is not an id")
+            continue
+        if len(cells) != 4:
+            faults.append(f"line {number}: {len(cells)} columns, not 4")
+            continue
+        names = [] if cells[2] == "-" else re.findall(r"`(\w+)`", cells[2])
+        if not names and cells[2] != "-":
+            faults.append(f"line {number}: tests are written as `name`, or `-` for none")
+        result.append((number, cells[0], cells[1], names, cells[3]))
+    return result, faults
+
+
+def order(identity):
+    area, number = identity.split("-")
+    return AREAS.index(area), int(number)
+
+
+def main():
+    found, faults = tests()
+    table, more = rows()
+    faults += more
+    named, previous = {}, None
+    for number, identity, rule, names, difference in table:
+        if not ID.fullmatch(identity):
+            faults.append(f"line {number}: {identity!r} is not an id")
+            continue
+        if previous and order(identity) <= order(previous):
+            faults.append(f"line {number}: {identity} after {previous}: a double, or out of order")
+        previous = identity
+        if not rule:
+            faults.append(f"line {number}: {identity} has no rule")
+        if not names and not difference:
+            faults.append(f"line {number}: {identity} has neither a test nor the reason for having none")
+        for name in names:
+            named[name] = identity
+            if name not in found:
+                faults.append(f"line {number}: {identity} names `{name}`, which is no test in crates/*/tests")
+            elif found[name][0] != identity:
+                faults.append(f"line {number}: {identity} names `{name}`, which is a test of {found[name][0]}")
+    unnamed = {name: test for name, test in found.items() if name not in named}
+
+    if sys.argv[1:] == ["--missing"]:
+        for name, (identity, _, sentence, _) in sorted(unnamed.items(), key=lambda item: order(item[1][0])):
+            print(f"| {identity} | {sentence} | `{name}` | |")
+        return 0
+
+    faults += [f"{test[1]}: {name} is named by no row of docs/conformance.md" for name, test in unnamed.items()]
+    for fault in faults:
+        print(f"conformance: {fault}", file=sys.stderr)
+    for name, (_, where, _, reason) in found.items():
+        if reason is not None:
+            print(f"conformance: ignored: {name} ({where}): {reason}")
+    print(f"conformance: {len(table)} rows, {len(found)} tests, {len(faults)} faults")
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# Builds every example and runs it to its end. An example asserts what it shows, ends by itself
+# within a minute, and exits with 0.
+#
+#   ci/examples.sh [name..]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+limit=60
+names=("$@")
+if [ "${#names[@]}" -eq 0 ]; then
+  shopt -s nullglob
+  for file in examples/examples/*.rs examples/examples/*/main.rs; do
+    name="${file#examples/examples/}"
+    name="${name%/main.rs}"
+    names+=("${name%.rs}")
+  done
+fi
+
+cargo build --release -p whitebeam-examples --examples
+output="$(mktemp)"
+trap 'rm -f "$output"' EXIT
+failed=0
+for name in "${names[@]}"; do
+  started=$SECONDS
+  if timeout "$limit" "target/release/examples/$name" >"$output" 2>&1 </dev/null; then
+    echo "example $name: ok ($((SECONDS - started)) s)"
+  else
+    echo "example $name: failed with exit code $? (124 is over $limit s); its output:"
+    tail -n 40 "$output" | sed 's/^/    /'
+    failed=1
+  fi
+done
+echo "${#names[@]} examples run"
+exit "$failed"

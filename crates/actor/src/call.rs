@@ -1,0 +1,515 @@
+//! A call: one allocation that carries the request there and holds the reply.
+//!
+//! # Who owns the node
+//!
+//! ```text
+//!   Call (caller)  ----\
+//!                       CallNode { word, reason, taken, reply value }  + request (until taken)
+//!   Reply (callee) ----/
+//! ```
+//!
+//! [`ReplyWord`] decides between the two: who comes second frees the node (a reply to an abandoned
+//! call, or a call that takes its reply). A third party has it meanwhile: the inbox that the request
+//! travels in. The request holds the `Reply`, so whoever answers has taken the request out before;
+//! unless the closure given to `call` put the `Reply` somewhere else. Then a reply may arrive while the
+//! request still waits. `taken` tells: it is set by whoever moves the request out, as the last thing
+//! done to the node on that side. Who is to free a node that is not taken leaves it to the runtime's
+//! list of strays, which frees it when it is. The ordinary path pays a load for this.
+//!
+//! Request nodes are marked `detach`: their memory may be free for reuse as soon as they are taken.
+//!
+//! # What a caller waits on
+//!
+//! A future that is polled with its own cell's waker registers the cell and needs no clone of the
+//! waker; anything else (a combinator, another executor, a thread) registers a clone. Each poll checks
+//! that it is registered for who polls it now, so a `Call` may be moved between polls.
+//!
+//! # Cost
+//!
+//! One allocation; read-modify-writes: caller's reference, push, settle, detach, reply, wake, clear,
+//! settle, release.
+#![expect(unsafe_code, reason = "caller and callee share a node by pointer")]
+
+use std::{
+    alloc::{Layout, alloc, dealloc, handle_alloc_error},
+    cell::UnsafeCell,
+    marker::PhantomData,
+    mem::{MaybeUninit, offset_of},
+    ptr::NonNull,
+    task::Waker,
+};
+
+use whitebeam_sync::{
+    inbox::Push,
+    node::{Node, NodeVt},
+    reply::{Abandon, Complete, Rearm, ReplyWord},
+    shim::atomic::{AtomicBool, Ordering},
+};
+
+use crate::{
+    CallError, ExitReason,
+    cell::{CellPtr, CellRef},
+    local::{self, Unanswered},
+    message::tag,
+    reply::Reply,
+    timeouts, waker,
+};
+
+/// Whom a reply wakes.
+pub(crate) enum Target {
+    /// The suspended handler of this cell.
+    Cell(CellRef),
+    /// Anything else.
+    Waker(Waker),
+}
+
+impl Target {
+    fn wake(self) {
+        match self {
+            Target::Cell(cell) => waker::wake_cell(cell.ptr()),
+            // A waker is foreign code: its panic must not take the answering actor down.
+            Target::Waker(waker) => {
+                let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| waker.wake()));
+            }
+        }
+    }
+}
+
+/// How a request was answered.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// The value is in the node.
+    Value,
+    /// The reply was dropped by something that lives on.
+    NoReply,
+    /// The process that had it ended; `CallNode::reason` has the reason.
+    Exit,
+}
+
+/// The part of a call's node that does not depend on its types.
+#[repr(C)]
+pub(crate) struct CallNode {
+    node: Node,
+    word: ReplyWord<Target>,
+    /// Written by who answers, before it completes the word.
+    answer: UnsafeCell<Answer>,
+    /// The request was moved out, see the module's text.
+    taken: AtomicBool,
+    /// Bytes from the node to the request and to the reply.
+    request_at: u16,
+    reply_at: u16,
+    /// Written by who answers with `Answer::Exit`.
+    reason: UnsafeCell<Option<Box<ExitReason>>>,
+}
+
+#[repr(C)]
+struct WholeNode<M, T> {
+    head: CallNode,
+    request: MaybeUninit<M>,
+    reply: MaybeUninit<T>,
+}
+
+impl<M: 'static, T: 'static> WholeNode<M, T> {
+    const LAYOUT: Layout = Layout::new::<Self>();
+    const REQUEST_AT: u16 = {
+        assert!(offset_of!(Self, request) <= u16::MAX as usize);
+        offset_of!(Self, request) as u16
+    };
+    const REPLY_AT: usize = offset_of!(Self, reply);
+    const VT: NodeVt = NodeVt {
+        tag: tag::CALL,
+        counted: true,
+        urgent: false,
+        detach: true,
+        free: free::<M, T>,
+        dispose: dispose::<M>,
+    };
+}
+
+/// Makes a call's node: `f` gets the reply to put into the request.
+#[inline]
+pub(crate) fn make<M: 'static, T: 'static>(
+    f: impl FnOnce(Reply<T>) -> M,
+) -> (NonNull<CallNode>, Option<CellPtr>) {
+    let layout = WholeNode::<M, T>::LAYOUT;
+    // SAFETY: the layout is not empty.
+    let memory = unsafe { alloc(layout) }.cast::<WholeNode<M, T>>();
+    let Some(whole) = NonNull::new(memory) else { handle_alloc_error(layout) };
+    let node = whole.cast::<CallNode>();
+    let word = ReplyWord::new();
+    // A call made by an actor is polled by its handler, as a rule: registering it here, before anyone
+    // has the reply, saves the word's lock at the first poll.
+    let armed = local::current();
+    if let Some(cell) = armed {
+        // SAFETY: nobody else has the word yet.
+        unsafe { word.arm(Target::Cell(cell.to_ref())) };
+    }
+    let head = CallNode {
+        node: Node::new(const { &WholeNode::<M, T>::VT }),
+        word,
+        answer: UnsafeCell::new(Answer::NoReply),
+        taken: AtomicBool::new(false),
+        request_at: WholeNode::<M, T>::REQUEST_AT,
+        reply_at: whole_reply_at::<M, T>(),
+        reason: UnsafeCell::new(None),
+    };
+    // SAFETY: fresh memory of this layout.
+    unsafe { node.write(head) };
+    // SAFETY: the one `Reply` of this node.
+    let reply = unsafe { Reply::new(node) };
+    let request = MadeOrAbandoned { node, armed: true };
+    let msg = f(reply);
+    std::mem::forget(request);
+    // SAFETY: inside the node, nothing there yet; the reply's side never touches the request.
+    unsafe { (&raw mut (*whole.as_ptr()).request).cast::<M>().write(msg) };
+    (node, armed)
+}
+
+/// The caller's side of a new call.
+#[inline]
+pub(crate) fn waiting<M: 'static, T: 'static>(f: impl FnOnce(Reply<T>) -> M) -> Waiting<T> {
+    let (node, armed) = make::<M, T>(f);
+    Waiting { node, armed, unsent: true, done: false, _value: PhantomData }
+}
+
+const fn whole_reply_at<M: 'static, T: 'static>() -> u16 {
+    // A request of more than 64 KiB inline would push the reply out of reach of the offset.
+    assert!(WholeNode::<M, T>::REPLY_AT <= u16::MAX as usize, "a request is at most 63 KiB: box large parts");
+    WholeNode::<M, T>::REPLY_AT as u16
+}
+
+/// If the user's closure panics, the reply it had is dropped with nobody waiting.
+struct MadeOrAbandoned {
+    node: NonNull<CallNode>,
+    armed: bool,
+}
+
+impl Drop for MadeOrAbandoned {
+    fn drop(&mut self) {
+        if self.armed {
+            // SAFETY: the node is alive: its caller's side is this guard.
+            let head = unsafe { self.node.as_ref() };
+            head.taken.store(true, Ordering::Release);
+            // SAFETY: called once, by the caller's side. The value, if there is one, is lost with the
+            // node's type: the closure panicked after it had answered itself.
+            match unsafe { head.word.abandon() } {
+                Abandon::Pending(target) => drop(target),
+                // SAFETY: the reply is done with it.
+                Abandon::Replied => unsafe { free_node(self.node) },
+            }
+        }
+    }
+}
+
+/// Moves the request out of a taken node.
+///
+/// # Safety
+/// `node` is a call's node whose request is an `M` that is still there; it is taken once. The node may
+/// be gone as soon as this returns, if nothing else keeps it.
+#[inline]
+pub(crate) unsafe fn take_request<M>(node: NonNull<Node>) -> M {
+    let head = node.cast::<CallNode>();
+    // SAFETY: the request is still there, so the node is allocated.
+    let at = unsafe { head.as_ref() }.request_at;
+    // SAFETY: the offset was made from this type's layout.
+    let msg = unsafe { node.as_ptr().wrapping_byte_add(at.into()).cast::<M>().read() };
+    // SAFETY: as above; the reply inside `msg` keeps the node until it is answered, and a stray one
+    // waits for this store.
+    unsafe { head.as_ref() }.taken.store(true, Ordering::Release);
+    msg
+}
+
+unsafe fn free<M: 'static, T: 'static>(node: NonNull<Node>) {
+    let head = node.cast::<CallNode>();
+    // SAFETY: the last owner frees; only the word and the reason may have something to drop.
+    unsafe { head.drop_in_place() };
+    // SAFETY: allocated by `make` with this layout.
+    unsafe { dealloc(node.as_ptr().cast(), WholeNode::<M, T>::LAYOUT) };
+}
+
+/// The function behind [`NodeVt::dispose`]: an unread request. Its reply, dropped with it, frees or
+/// answers.
+unsafe fn dispose<M>(node: NonNull<Node>) {
+    // SAFETY: an unread request is still there.
+    drop(unsafe { take_request::<M>(node) });
+}
+
+/// Frees a node whose parties are done.
+///
+/// # Safety
+/// The caller is the last owner of the two.
+unsafe fn free_node(node: NonNull<CallNode>) {
+    // SAFETY: the caller's word.
+    let head = unsafe { node.as_ref() };
+    if head.taken.load(Ordering::Acquire) {
+        // SAFETY: as above.
+        let vt = unsafe { Node::vt(node.cast()) };
+        // SAFETY: request and reply are out; nobody else has the node.
+        unsafe { (vt.free)(node.cast()) };
+    } else {
+        strays::leave(node);
+    }
+}
+
+/// The answering side: completes the word and wakes the caller.
+///
+/// # Safety
+/// Called once per node, by the owner of its `Reply`, after the value was written if `answer` says so.
+pub(crate) unsafe fn complete<T>(node: NonNull<CallNode>, answer: Answer, reason: Option<ExitReason>) {
+    // SAFETY: the reply's side keeps the node.
+    let head = unsafe { node.as_ref() };
+    // SAFETY: the caller's side reads both only after the word says replied.
+    unsafe { *head.answer.get() = answer };
+    if let Some(reason) = reason {
+        // SAFETY: as above.
+        unsafe { *head.reason.get() = Some(Box::new(reason)) };
+    }
+    // SAFETY: called once by the reply's side.
+    match unsafe { head.word.complete() } {
+        Complete::Wake(target) => target.wake(),
+        Complete::Unarmed => {}
+        Complete::Abandoned => {
+            let value = (answer == Answer::Value).then(|| {
+                // SAFETY: written by the caller, and nobody else will take it.
+                unsafe { take_value::<T>(node) }
+            });
+            // SAFETY: the caller's side is gone: this is the last owner.
+            unsafe { free_node(node) };
+            drop(value);
+        }
+    }
+}
+
+/// A `Reply` was dropped: answers now, or when the running handler's outcome is known.
+pub(crate) fn unanswered(node: NonNull<CallNode>) {
+    match local::unanswered(node) {
+        // SAFETY: the reply is being dropped: the one answer of this node.
+        Unanswered::NoReply => unsafe { complete::<()>(node, Answer::NoReply, None) },
+        // SAFETY: as above.
+        Unanswered::Exit(reason) => unsafe { complete::<()>(node, Answer::Exit, Some(reason)) },
+        Unanswered::Deferred => {}
+    }
+}
+
+/// Answers the replies that the last handler dropped: with the reason if it ended the process.
+pub(crate) fn flush_deferred(reason: Option<&ExitReason>) {
+    for node in local::take_deferred().into_iter().flatten() {
+        let answer = if reason.is_some() { Answer::Exit } else { Answer::NoReply };
+        // SAFETY: deferred by `unanswered`: the one answer of this node.
+        unsafe { complete::<()>(node, answer, reason.cloned()) };
+    }
+}
+
+/// Where the reply's value goes.
+///
+/// # Safety
+/// The caller is the reply's owner, or the call's after it was told of a value.
+pub(crate) unsafe fn value_ptr<T>(node: NonNull<CallNode>) -> *mut T {
+    // SAFETY: the caller keeps the node.
+    let at = unsafe { node.as_ref() }.reply_at;
+    node.as_ptr().wrapping_byte_add(at.into()).cast()
+}
+
+unsafe fn take_value<T>(node: NonNull<CallNode>) -> T {
+    // SAFETY: callers know that a value was written, and take it once.
+    unsafe { value_ptr::<T>(node).read() }
+}
+
+/// The caller's side of a node.
+pub(crate) struct Waiting<T> {
+    node: NonNull<CallNode>,
+    /// The cell that the word is registered for, if it is one: compared, never followed.
+    armed: Option<CellPtr>,
+    /// The request is still in the node and was not sent.
+    unsent: bool,
+    done: bool,
+    _value: PhantomData<T>,
+}
+
+// SAFETY: it owns one side of the node; the word orders the two sides. The request in it is sent to
+// another thread by the inbox, so the types of `make`'s callers are Send.
+unsafe impl<T: Send> Send for Waiting<T> {}
+// SAFETY: nothing can be done with a shared reference.
+unsafe impl<T: Send> Sync for Waiting<T> {}
+
+impl<T> Waiting<T> {
+    fn head(&self) -> &CallNode {
+        // SAFETY: this side keeps the node until it is done.
+        unsafe { self.node.as_ref() }
+    }
+
+    /// Names the call, for who keeps its timeout.
+    pub(crate) fn node(&self) -> NonNull<CallNode> {
+        self.node
+    }
+
+    pub(crate) fn is_done(&self) -> bool {
+        self.done
+    }
+
+    pub(crate) fn is_unsent(&self) -> bool {
+        self.unsent
+    }
+
+    /// Sends the request, once. `false`: the process has ended; the request was dropped.
+    pub(crate) fn send(&mut self, to: CellPtr) -> bool {
+        self.unsent = false;
+        let node = self.node.cast::<Node>();
+        // SAFETY: the node is fresh, and given up until it is taken.
+        let push = unsafe { to.header().inbox.push_one(node) };
+        if push == Push::Closed {
+            self.unsent = true;
+            self.abandon();
+            return false;
+        }
+        to.follow(push);
+        true
+    }
+
+    /// The request stays out of any inbox: what was asked for is under way already.
+    pub(crate) fn mark_sent(&mut self) {
+        self.unsent = false;
+        self.head().taken.store(true, Ordering::Release);
+    }
+
+    /// Whether the reply is there.
+    #[inline]
+    pub(crate) fn is_replied(&self) -> bool {
+        self.head().word.is_replied()
+    }
+
+    /// Registers who polls. `true`: the reply is there already.
+    #[inline]
+    pub(crate) fn register(&mut self, waker: &Waker) -> bool {
+        let me = local::polled_with(waker);
+        if me.is_some() && me == self.armed {
+            return self.is_replied();
+        }
+        self.register_slow(me, waker)
+    }
+
+    #[cold]
+    fn register_slow(&mut self, me: Option<CellPtr>, waker: &Waker) -> bool {
+        let same = |target: &Target| match (target, me) {
+            (Target::Cell(cell), Some(me)) => cell.ptr() == me,
+            (Target::Waker(old), None) => old.will_wake(waker),
+            _ => false,
+        };
+        let new = || match me {
+            Some(cell) => Target::Cell(cell.to_ref()),
+            None => Target::Waker(waker.clone()),
+        };
+        // SAFETY: called by the caller's side, which is this one.
+        match unsafe { self.head().word.rearm(same, new) } {
+            Rearm::Replied => return true,
+            Rearm::Kept => {}
+            Rearm::Replaced(old) => drop(old),
+        }
+        self.armed = me;
+        false
+    }
+
+    /// Takes the reply. Only after [`is_replied`](Self::is_replied) said so.
+    pub(crate) fn finish(&mut self) -> Result<T, CallError> {
+        debug_assert!(!self.done && self.is_replied());
+        self.done = true;
+        // SAFETY: the word says replied: the answering side wrote it and is done.
+        let answer = unsafe { *self.head().answer.get() };
+        let result = match answer {
+            // SAFETY: a value was written and is taken once.
+            Answer::Value => Ok(unsafe { take_value::<T>(self.node) }),
+            Answer::NoReply => Err(CallError::NoReply),
+            Answer::Exit => {
+                // SAFETY: as for `answer`.
+                let reason = unsafe { (*self.head().reason.get()).take() };
+                Err(CallError::Exit(reason.map_or(ExitReason::NoProc, |reason| *reason)))
+            }
+        };
+        // SAFETY: the reply's side is done: this is the last owner.
+        unsafe { free_node(self.node) };
+        result
+    }
+
+    /// Gives the call up: neither reply nor error will come. An unsent request is dropped.
+    pub(crate) fn abandon(&mut self) {
+        if self.done {
+            return;
+        }
+        self.done = true;
+        timeouts::forget(self.node);
+        let unsent = self.unsent;
+        let node = self.node;
+        // SAFETY: called once, by the caller's side.
+        match unsafe { self.head().word.abandon() } {
+            Abandon::Pending(target) => {
+                drop(target);
+                if unsent {
+                    dispose_request(node);
+                }
+            }
+            Abandon::Replied => {
+                if unsent {
+                    // The reply was answered before the request was sent; the request is still here.
+                    dispose_request(node);
+                }
+                // SAFETY: the word says replied.
+                let answer = unsafe { *node.as_ref().answer.get() };
+                let value = (answer == Answer::Value).then(|| {
+                    // SAFETY: written, and nobody else takes it.
+                    unsafe { take_value::<T>(node) }
+                });
+                // SAFETY: the reply's side is done.
+                unsafe { free_node(node) };
+                drop(value);
+            }
+        }
+    }
+}
+
+fn dispose_request(node: NonNull<CallNode>) {
+    // SAFETY: the request is still in the node, so it is allocated.
+    let vt = unsafe { Node::vt(node.cast()) };
+    // SAFETY: an unsent request is there and no inbox has the node.
+    unsafe { (vt.dispose)(node.cast()) };
+}
+
+impl<T> Drop for Waiting<T> {
+    fn drop(&mut self) {
+        self.abandon();
+    }
+}
+
+/// Nodes whose parties are done while their request still waits in an inbox.
+mod strays {
+    use super::*;
+    use whitebeam_sync::shim::Mutex;
+
+    struct Stray(NonNull<CallNode>);
+    // SAFETY: the list owns the node; only its `taken` and its free are touched.
+    unsafe impl Send for Stray {}
+
+    /// Not per runtime: the node's only link to one was the inbox that still has it.
+    static STRAYS: Mutex<Vec<Stray>> = Mutex::new(Vec::new());
+
+    /// Leaves `node` here until its request was taken, and frees those that were.
+    #[cold]
+    pub(super) fn leave(node: NonNull<CallNode>) {
+        let freed: Vec<Stray> = {
+            let mut strays = STRAYS.lock();
+            strays.push(Stray(node));
+            // SAFETY: a stray is kept by this list alone.
+            strays.extract_if(.., |s| unsafe { s.0.as_ref() }.taken.load(Ordering::Acquire)).collect()
+        };
+        for Stray(node) in freed {
+            // SAFETY: taken, and out of the list: this is the last owner.
+            unsafe { free_node(node) };
+        }
+    }
+}
+
+
+/// Whether the caller of `node` still waits.
+pub(crate) fn is_awaited(node: NonNull<CallNode>) -> bool {
+    // SAFETY: asked by the owner of the `Reply`, whose side keeps the node.
+    !unsafe { node.as_ref() }.word.is_abandoned()
+}

@@ -1,0 +1,533 @@
+//! An actor's cell: one slot of the process table, header first, then the state inline.
+//!
+//! # Who may write
+//!
+//! | field | writer | readers | when |
+//! | --- | --- | --- | --- |
+//! | `run` | spawn | all | before the cell is published |
+//! | `slot` | the slab's protocol | all | any time |
+//! | `inbox` | its own protocol | all | any time |
+//! | `cursor`, `state` | the owner | the owner | while it owns the cell |
+//! | `frame`, `bits`, `ext`, `taken`, `high` | the owner | all, as a hint | any time |
+//! | `parent`, `child_index` | spawn | all; the supervising parent | before it is published |
+//! | `down` | the owner, once | the parent | at the end |
+//!
+//! The **owner** is whoever took the inbox's word from idle to scheduled and has not settled it: the
+//! worker that runs the cell, a supervisor's worker that claimed it to end it inline, or the spawner
+//! before it is published. The inbox's acquire and release make one owner's writes visible to the
+//! next.
+//!
+//! # Who keeps it allocated
+//!
+//! `slot.refs` counts [`CellRef`]s, one more while the process lives (the **alive reference**), and
+//! nothing else: run queues, a supervisor's table and an idle actor hold none. The alive reference
+//! goes with the embedded `down` node when the process has a parent that supervises it, and is
+//! released by whoever takes that node. A cell outlives its process while a handle exists; its state
+//! does not.
+#![expect(unsafe_code, reason = "the cell is shared by pointer between workers and handles")]
+
+use std::{
+    cell::UnsafeCell,
+    mem::{align_of, offset_of, size_of},
+    ptr::NonNull,
+};
+
+use whitebeam_scheduler::{RunHeader, RunVt, Runnable};
+use whitebeam_sync::{
+    inbox::{Cursor, Inbox, Push},
+    node::Node,
+    shim::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering},
+    slab::{self, Class, SlotHeader},
+};
+
+use crate::{Actor, Pid, ext::Ext, frame::FrameHdr, shared::Shared};
+
+/// Node-free signals, in the inbox's flags.
+pub(crate) mod flag {
+    /// Untrappable end.
+    pub(crate) const KILL: u32 = 1;
+    /// Ordered end by the parent or by the runtime.
+    pub(crate) const SHUTDOWN: u32 = 1 << 1;
+    /// An exit signal is in the stream: drain before the next message.
+    pub(crate) const SIGNAL: u32 = 1 << 2;
+    /// A call's timeout may be due.
+    pub(crate) const TIMEOUT: u32 = 1 << 3;
+}
+
+/// Owner's notes, in [`Header::bits`].
+pub(crate) mod bit {
+    /// The state is there and must be dropped.
+    pub(crate) const STATE: u32 = 1;
+    /// Exit signals become messages.
+    pub(crate) const TRAP: u32 = 1 << 1;
+    /// A handler held its worker for more than a slice: time each message.
+    pub(crate) const SLOW: u32 = 1 << 2;
+    /// The parent supervises: it keeps this child in its table, stays allocated until it has counted
+    /// it off, and gets its embedded DOWN.
+    pub(crate) const SUPERVISED: u32 = 1 << 3;
+    /// The end is decided; [`Ext::doom`] has the reason.
+    pub(crate) const DOOMED: u32 = 1 << 4;
+    /// The suspended handler asked to be polled again after others had their turn.
+    pub(crate) const YIELDED: u32 = 1 << 5;
+    /// The cell waits in the list of calls whose timeouts are not armed yet.
+    pub(crate) const YOUNG: u32 = 1 << 6;
+    /// One timer of the wheel will look at this cell's call timeouts.
+    pub(crate) const IN_WHEEL: u32 = 1 << 7;
+    /// `init` has not finished.
+    pub(crate) const INIT: u32 = 1 << 8;
+    /// The suspended frame is that of `terminate`.
+    pub(crate) const TERMINATING: u32 = 1 << 9;
+    /// The process has ended; what is left is its backlog.
+    pub(crate) const ENDED: u32 = 1 << 10;
+    /// Children ended while a handler was suspended.
+    pub(crate) const CHILDREN_DOWN: u32 = 1 << 11;
+    /// A future of the runtime's in the suspended frame is to be polled.
+    pub(crate) const POLL: u32 = 1 << 12;
+}
+
+/// What the core knows of an actor's type.
+#[repr(C)]
+pub(crate) struct ActorVt {
+    /// For the scheduler; first, so that a pointer to this is a pointer to that.
+    pub(crate) run: RunVt,
+    /// Drops the state in place. The bit `STATE` must be set, and is cleared by the caller.
+    pub(crate) drop_state: unsafe fn(CellPtr),
+    /// May be ended on the worker of who tells it to: it has no `terminate` of its own.
+    pub(crate) ends_inline: bool,
+    /// Bytes of the cell.
+    pub(crate) cell_size: usize,
+    /// The actor's type, for people.
+    pub(crate) type_name: fn() -> &'static str,
+}
+
+/// What every cell begins with. See the module's text for who may write what.
+#[repr(C)]
+pub(crate) struct Header {
+    /// The scheduler's table, an [`ActorVt`].
+    run: RunHeader,
+    /// Reference count and slot number.
+    pub(crate) slot: SlotHeader,
+    /// Mailbox, schedule state, flags.
+    pub(crate) inbox: Inbox,
+    cursor: UnsafeCell<Cursor>,
+    /// The donated frame of a suspended `init`, `handle` or `terminate`.
+    pub(crate) frame: AtomicPtr<FrameHdr>,
+    /// This process's DOWN to its supervising parent. Used once.
+    pub(crate) down: UnsafeCell<Node>,
+    /// Counted nodes taken from the mailbox, modulo 2^32. Length = pushed - taken.
+    pub(crate) taken: AtomicU32,
+    /// Longest mailbox seen, see [`Header::note_length`].
+    pub(crate) high: AtomicU32,
+    /// The parent's pid, 0 for none. With `SUPERVISED` it names a cell that is still allocated.
+    pub(crate) parent: AtomicU64,
+    /// The part that few actors have.
+    pub(crate) ext: AtomicPtr<Ext>,
+    /// Place in the supervising parent's child table.
+    pub(crate) child_index: AtomicU32,
+    /// Owner's notes, see [`bit`].
+    pub(crate) bits: AtomicU32,
+}
+
+/// Bytes of a cell before its state.
+pub(crate) const HEADER_SIZE: usize = 112;
+const _: () = assert!(size_of::<Header>() == HEADER_SIZE, "the header grew or shrank");
+const _: () = assert!(offset_of!(Header, slot) == slab::HEADER_OFFSET);
+
+/// A cell whose state lies inline. Larger or more strictly aligned states are boxed.
+#[repr(C)]
+struct Cell<S> {
+    header: Header,
+    state: S,
+}
+
+/// States of more bytes than this are boxed: the largest class of the process table less the header.
+pub const INLINE_STATE_MAX: usize = slab::MAX_SIZE - HEADER_SIZE;
+
+pub(crate) const fn is_boxed<A>() -> bool {
+    size_of::<A>() > INLINE_STATE_MAX || align_of::<A>() > 16
+}
+
+pub(crate) const fn class_of<A>() -> Class {
+    let size = if is_boxed::<A>() {
+        size_of::<Cell<NonNull<A>>>()
+    } else {
+        size_of::<Cell<A>>()
+    };
+    match Class::for_size(size) {
+        Some(class) => class,
+        None => panic!("a state that is not boxed fits the largest class"),
+    }
+}
+
+/// A pointer to a cell, without a reference of its own: valid as long as whoever gave it says.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct CellPtr(NonNull<Header>);
+
+/// A counted pointer to a cell: the cell stays allocated while it exists.
+pub(crate) struct CellRef(CellPtr);
+
+// SAFETY: the header's fields are atomics, or are touched by the owner only (module text); moving or
+// sharing the pointer between threads gives access to nothing else.
+unsafe impl Send for CellPtr {}
+// SAFETY: as for Send.
+unsafe impl Sync for CellPtr {}
+
+impl CellPtr {
+    /// # Safety
+    /// `header` points to an initialised header in a slot of a runtime's slab, which stays allocated
+    /// while the result is used.
+    pub(crate) unsafe fn new(header: NonNull<Header>) -> Self {
+        CellPtr(header)
+    }
+
+    pub(crate) fn as_ptr(self) -> *mut Header {
+        self.0.as_ptr()
+    }
+
+    pub(crate) fn cast<T>(self) -> NonNull<T> {
+        self.0.cast()
+    }
+
+    /// The header, as long as the cell is allocated.
+    ///
+    /// Every `CellPtr` in the crate is used only where that holds: under a `CellRef`, by the owner
+    /// (the alive reference), or by a parent for a child that it has not counted off.
+    #[inline]
+    pub(crate) fn header<'a>(self) -> &'a Header {
+        // SAFETY: see above; the constructor's contract is that the cell stays allocated.
+        unsafe { self.0.as_ref() }
+    }
+
+    /// The type's table.
+    #[inline]
+    pub(crate) fn vt(self) -> &'static ActorVt {
+        let run: &'static RunVt = self.header().run.vt;
+        // SAFETY: `Header::new` takes an `&'static ActorVt` and stores the reference to its first
+        // field; the cast restores the pointer to the whole, whose provenance `Header::new` kept.
+        unsafe { &*(run as *const RunVt).cast::<ActorVt>() }
+    }
+
+    /// The owner's half of the inbox.
+    ///
+    /// # Safety
+    /// The caller is the cell's owner and makes no second reference while this one lives.
+    #[inline]
+    #[allow(clippy::mut_from_ref, reason = "the owner is unique, by the inbox's protocol")]
+    pub(crate) unsafe fn cursor<'a>(self) -> &'a mut Cursor {
+        // SAFETY: the caller is the only one who may touch the cursor.
+        unsafe { &mut *self.header().cursor.get() }
+    }
+
+    /// For `settle`, after which the cursor may be someone else's.
+    #[inline]
+    pub(crate) fn cursor_ptr(self) -> *mut Cursor {
+        self.header().cursor.get()
+    }
+
+    /// Where the state is, for an `A` that was spawned as an `A`.
+    #[inline]
+    pub(crate) fn state<A>(self) -> *mut A {
+        if is_boxed::<A>() {
+            let slot = self.0.as_ptr().wrapping_byte_add(offset_of!(Cell<*mut A>, state)).cast::<*mut A>();
+            // SAFETY: the slot lies inside the cell (class_of counts it) and was written by
+            // `write_state`; callers hold the bit STATE.
+            unsafe { *slot }
+        } else {
+            self.0.as_ptr().wrapping_byte_add(offset_of!(Cell<A>, state)).cast::<A>()
+        }
+    }
+
+    /// Puts the state in its place and sets the bit `STATE`.
+    ///
+    /// # Safety
+    /// The caller is the owner, the cell was made for `A`, and there is no state yet.
+    pub(crate) unsafe fn write_state<A>(self, state: A) {
+        if is_boxed::<A>() {
+            let slot = self.0.as_ptr().wrapping_byte_add(offset_of!(Cell<*mut A>, state)).cast::<*mut A>();
+            // SAFETY: inside the cell, see `state`.
+            unsafe { slot.write(Box::into_raw(Box::new(state))) };
+        } else {
+            // SAFETY: inside the cell; nothing to drop there, by the caller's word.
+            unsafe { self.state::<A>().write(state) };
+        }
+        self.header().set(bit::STATE);
+    }
+
+    /// The function behind [`ActorVt::drop_state`].
+    ///
+    /// # Safety
+    /// As there; no reference to the state is alive.
+    pub(crate) unsafe fn drop_state<A>(self) {
+        let state = self.state::<A>();
+        if is_boxed::<A>() {
+            // SAFETY: made by Box::into_raw in `write_state`, taken back once.
+            drop(unsafe { Box::from_raw(state) });
+        } else {
+            // SAFETY: initialised by `write_state`, dropped once.
+            unsafe { state.drop_in_place() };
+        }
+    }
+
+    /// The runtime that the cell belongs to.
+    #[inline]
+    pub(crate) fn shared<'a>(self) -> &'a Shared {
+        // SAFETY: every slot of a slab carries its runtime's `Shared` as the user pointer, which
+        // outlives all of the slab's cells (`Shared` text).
+        unsafe { &*slab::user_of(self.0.cast()).cast::<Shared>() }
+    }
+
+    /// As an entry of a run queue.
+    #[inline]
+    pub(crate) fn runnable(self) -> Runnable {
+        // SAFETY: `run` is the cell's first field, and the cell stays allocated while it is
+        // scheduled: the alive reference (or the one kept for the backlog) is only released by the
+        // run that ends it.
+        unsafe { Runnable::from_header(self.0.cast()) }
+    }
+
+    pub(crate) fn pid(self) -> Pid {
+        // SAFETY: the pointer is that of a slot of a slab.
+        let (index, generation) = unsafe { slab::identity_of(self.0.cast()) };
+        Pid::new(self.shared().tag(), index, generation)
+    }
+
+    /// Takes another reference. The cell must be kept by someone else meanwhile.
+    #[inline]
+    pub(crate) fn to_ref(self) -> CellRef {
+        self.header().slot.acquire();
+        CellRef(self)
+    }
+
+    /// Releases one reference, and the cell with the last.
+    #[inline]
+    pub(crate) fn release(self) {
+        if self.header().slot.release() {
+            self.free();
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn free(self) {
+        let ext = self.header().ext.load(Ordering::Acquire);
+        if !ext.is_null() {
+            // SAFETY: made by Box::into_raw in `Ext::of`; the last reference is gone.
+            drop(unsafe { Box::from_raw(ext) });
+        }
+        Shared::free_cell(self);
+    }
+
+    /// What a push, wake or raise owes: puts the cell in a run queue if it was idle.
+    #[inline]
+    pub(crate) fn follow(self, push: Push) {
+        if push == Push::Schedule {
+            self.shared().scheduler().schedule(self.runnable());
+        }
+    }
+
+    /// Raises a flag and schedules the cell if it was idle.
+    pub(crate) fn raise(self, flags: u32) {
+        let push = self.header().inbox.raise(flags);
+        self.follow(push);
+    }
+
+    /// The cell that `node` is the embedded DOWN of.
+    ///
+    /// # Safety
+    /// `node` is such a node, and its cell is allocated.
+    pub(crate) unsafe fn of_down(node: NonNull<Node>) -> Self {
+        let header = node.as_ptr().wrapping_byte_sub(offset_of!(Header, down)).cast::<Header>();
+        // SAFETY: a header is not at address zero.
+        CellPtr(unsafe { NonNull::new_unchecked(header) })
+    }
+
+    /// The embedded DOWN, with the provenance of the whole cell.
+    pub(crate) fn down_node(self) -> NonNull<Node> {
+        let node = self.0.as_ptr().wrapping_byte_add(offset_of!(Header, down)).cast::<Node>();
+        // SAFETY: inside the cell.
+        unsafe { NonNull::new_unchecked(node) }
+    }
+
+    /// Has the cell's first line fetched for writing, ahead of a walk.
+    #[inline]
+    pub(crate) fn prefetch(self) {
+        #[cfg(target_arch = "x86_64")]
+        {
+            use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
+            // SAFETY: a hint; it reads nothing and faults on nothing.
+            unsafe { _mm_prefetch::<_MM_HINT_ET0>(self.0.as_ptr().cast()) };
+        }
+    }
+
+    /// Whether an ended process's messages are still to be disposed of. They have left the mailbox when
+    /// all that was pushed was taken.
+    pub(crate) fn has_backlog(self) -> bool {
+        self.is_ended() && self.header().mailbox_len() > 0
+    }
+
+    /// Bytes of the cell, of its rarely used part, and of its table of children. A hint: the owner may be
+    /// growing the table.
+    pub(crate) fn memory(self) -> usize {
+        let ext = self.header().ext.load(Ordering::Acquire);
+        if ext.is_null() {
+            return self.vt().cell_size;
+        }
+        // SAFETY: the part lives as long as the cell; the field is atomic.
+        let table = unsafe { &*(&raw const (*ext).children_bytes) }.load(Ordering::Relaxed);
+        self.vt().cell_size + size_of::<Ext>() + table
+    }
+
+    pub(crate) fn is_ended(self) -> bool {
+        self.header().inbox.is_closed()
+    }
+}
+
+impl CellRef {
+    /// Takes over one reference that is already counted.
+    pub(crate) fn adopt(cell: CellPtr) -> Self {
+        CellRef(cell)
+    }
+
+    #[inline]
+    pub(crate) fn ptr(&self) -> CellPtr {
+        self.0
+    }
+
+    /// Gives the reference up uncounted: whoever takes the pointer must release it.
+    pub(crate) fn into_ptr(self) -> CellPtr {
+        let ptr = self.0;
+        std::mem::forget(self);
+        ptr
+    }
+}
+
+impl Clone for CellRef {
+    #[inline]
+    fn clone(&self) -> Self {
+        self.0.to_ref()
+    }
+}
+
+impl Drop for CellRef {
+    #[inline]
+    fn drop(&mut self) {
+        self.0.release();
+    }
+}
+
+impl Header {
+    /// Initialises a fresh slot as a cell that its spawner owns.
+    ///
+    /// `slot` is left alone: threads with stale pids may be reading it.
+    ///
+    /// # Safety
+    /// `header` is a slot that the slab has just given to the caller, of at least a header's size.
+    pub(crate) unsafe fn init(
+        header: NonNull<Header>,
+        vt: &'static ActorVt,
+        bits: u32,
+        down: Node,
+        first: NonNull<Node>,
+    ) {
+        let vt: *const ActorVt = vt;
+        let h = header.as_ptr();
+        let mut cursor = Cursor::new();
+        // SAFETY: a fresh node, given up; its payload is Send.
+        unsafe { cursor.push_front(first) };
+        // SAFETY: an ActorVt begins with its RunVt (repr(C)) and is 'static. Made from the pointer to
+        // the whole, so that `CellPtr::vt` may go back.
+        let run = RunHeader { vt: unsafe { &*vt.cast::<RunVt>() } };
+        // SAFETY: all fields lie inside the slot, which is the caller's alone except for `slot`, which
+        // is not written. Nothing of a former process is left to drop.
+        #[expect(clippy::multiple_unsafe_ops_per_block, reason = "one reason holds for each field")]
+        unsafe {
+            (&raw mut (*h).run).write(run);
+            (&raw mut (*h).inbox).write(Inbox::scheduled());
+            (&raw mut (*h).cursor).write(UnsafeCell::new(cursor));
+            (&raw mut (*h).frame).write(AtomicPtr::new(std::ptr::null_mut()));
+            (&raw mut (*h).down).write(UnsafeCell::new(down));
+            (&raw mut (*h).taken).write(AtomicU32::new(0));
+            (&raw mut (*h).high).write(AtomicU32::new(0));
+            (&raw mut (*h).parent).write(AtomicU64::new(0));
+            (&raw mut (*h).ext).write(AtomicPtr::new(std::ptr::null_mut()));
+            (&raw mut (*h).child_index).write(AtomicU32::new(0));
+            (&raw mut (*h).bits).write(AtomicU32::new(bits));
+        }
+    }
+
+    #[inline]
+    pub(crate) fn has(&self, bit: u32) -> bool {
+        self.bits.load(Ordering::Relaxed) & bit != 0
+    }
+
+    /// Owner only: a load and a store, no read-modify-write.
+    #[inline]
+    pub(crate) fn set(&self, bit: u32) {
+        self.bits.store(self.bits.load(Ordering::Relaxed) | bit, Ordering::Relaxed);
+    }
+
+    /// Owner only.
+    #[inline]
+    pub(crate) fn clear(&self, bit: u32) {
+        self.bits.store(self.bits.load(Ordering::Relaxed) & !bit, Ordering::Relaxed);
+    }
+
+    /// Owner only: `n` counted nodes have left the mailbox.
+    #[inline]
+    pub(crate) fn took(&self, n: u32) {
+        self.taken.store(self.taken.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
+    }
+
+    /// Messages and children's DOWNs that wait, counted at the moment of the call. Exact when
+    /// nothing is in flight; any thread may ask, also while the actor is stuck in a handler.
+    pub(crate) fn mailbox_len(&self) -> u32 {
+        // Taken first: a message that is pushed and taken between the two loads must not make the
+        // difference negative. One that is pushed between them makes it longer by one, which is true.
+        let taken = self.taken.load(Ordering::Acquire);
+        let len = self.inbox.pushed().wrapping_sub(taken);
+        // A push that wraps the packed count adds to the overflow cell a moment later.
+        if len > u32::MAX / 2 { 0 } else { len }
+    }
+
+    /// Owner only: remembers the length if it is the longest yet. Called where the inbox is drained,
+    /// so the mark misses at most the messages handled since the last drain.
+    #[inline]
+    pub(crate) fn note_length(&self) {
+        let len = self.inbox.pushed().wrapping_sub(self.taken.load(Ordering::Relaxed));
+        if len > self.high.load(Ordering::Relaxed) && len <= u32::MAX / 2 {
+            self.high.store(len, Ordering::Relaxed);
+        }
+    }
+
+    /// The parent's pid, supervising or not. `None`: started by the runtime.
+    pub(crate) fn parent_pid(&self) -> Option<Pid> {
+        match self.parent.load(Ordering::Relaxed) {
+            0 => None,
+            bits => Some(Pid::from_bits(bits)),
+        }
+    }
+
+    /// Owner only: fixes the reason. Reasons without a value need no memory.
+    pub(crate) fn set_reason_code(&self, code: u32) {
+        self.set(code << REASON_SHIFT);
+    }
+
+    pub(crate) fn reason_code(&self) -> u32 {
+        self.bits.load(Ordering::Relaxed) >> REASON_SHIFT
+    }
+}
+
+/// Where in [`Header::bits`] the reason's code begins; 0 is "none yet".
+const REASON_SHIFT: u32 = 24;
+
+/// The function behind [`ActorVt::type_name`].
+pub(crate) fn type_name<A: Actor>() -> &'static str {
+    std::any::type_name::<A>()
+}
+
+impl std::fmt::Debug for CellRef {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.pid().fmt(f)
+    }
+}
+

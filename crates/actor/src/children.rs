@@ -1,0 +1,364 @@
+//! The children that a process supervises: what a supervisor is made of, for any actor.
+//!
+//! A parent keeps a table of its children and gets each one's end by a node embedded in the child's
+//! cell: no allocation at the end, O(1) to count off, whatever the number of children. How they are
+//! stopped, in parallel batches, is in [`stop_children`](crate::Context::stop_children).
+//!
+//! # Who keeps what
+//!
+//! The table holds pointers without references: a child's alive reference travels in its DOWN and is
+//! released when the parent has counted it off, so an entry is valid until then. A child follows its
+//! parent's pid to the parent's cell to report its end: the parent's cell is not freed while a child has
+//! not been counted off.
+//!
+//! # The orphan rule
+//!
+//! A parent that ends while it has children (it was killed, or it panicked) tells them all to shut
+//! down, as it would have in order: they end with `Shutdown`, not with `Killed`. Nobody waits for
+//! them any more; each that ends finds its parent's inbox closed and counts itself off
+//! (`ChildSet::orphans`); the last one releases the reference that the parent took for them.
+//!
+//! # Differences from OTP
+//! A killed supervisor's children get `killed` there, by their links.
+#![expect(unsafe_code, reason = "the table holds cells by pointer")]
+
+use std::{fmt, ptr::NonNull};
+
+use whitebeam_scheduler::Runnable;
+use whitebeam_sync::{
+    inbox::Push,
+    node::{Node, NodeVt},
+    shim::atomic::{AtomicIsize, Ordering},
+};
+
+use crate::{
+    Actor, Context, ExitReason, Pid, StopSummary,
+    cell::{CellPtr, CellRef, bit, flag},
+    ext::{self, Ext},
+    message::tag,
+};
+
+mod stop;
+
+pub use stop::{Outcome, Stop, StopChild, StopChildren};
+
+/// Names one child of one parent. Only meaningful for that parent, and until the child was counted off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ChildKey(u32);
+
+impl ChildKey {
+    /// Place in the parent's table: small, and used again after the child was counted off.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// A supervised child has ended by itself.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ChildDown {
+    /// Which child. Its place may be taken by the next one that is spawned.
+    pub key: ChildKey,
+    /// Its pid.
+    pub pid: Pid,
+    /// Why it ended.
+    pub reason: ExitReason,
+    /// `false`: it ended before its `init` was done; who started it was told.
+    pub started: bool,
+}
+
+type OnDown = Box<dyn Fn(CellPtr, ChildDown) + Send>;
+
+/// A parent's children. In its [`Ext`], so touched by the parent's owner only, but for `orphans`.
+pub(crate) struct ChildSet {
+    table: Vec<Option<CellPtr>>,
+    /// Places of the table that are free.
+    free: Vec<u32>,
+    live: usize,
+    on_down: OnDown,
+    /// Children that ended by themselves while a handler was suspended.
+    pending: Vec<ChildDown>,
+    /// A stop of all is under way: ends are counted, not reported.
+    stopping: Option<StopSummary>,
+    /// A stop of one is under way, or done and not yet taken.
+    stopping_one: Option<(ChildKey, Option<ExitReason>)>,
+    /// Children left when the parent ended, minus those that ended since. See the orphan rule.
+    orphans: AtomicIsize,
+}
+
+/// The node embedded in each cell.
+pub(crate) static DOWN_VT: NodeVt = NodeVt {
+    tag: tag::CHILD_DOWN,
+    counted: true,
+    urgent: true,
+    detach: true,
+    free: keep,
+    dispose: keep,
+};
+
+/// An embedded node's memory is the cell's.
+unsafe fn keep(_: NonNull<Node>) {}
+
+/// Makes `cell` a parent.
+///
+/// # Safety
+/// The caller is the owner of `cell`, which is an `A`'s.
+pub(crate) unsafe fn supervise<A: Actor>(
+    cell: CellPtr,
+    on_down: fn(&mut A, ChildDown, &mut Context<A>),
+) {
+    // SAFETY: the caller's word.
+    let ext = unsafe { Ext::of(cell) };
+    let on_down: OnDown = Box::new(move |cell, down| {
+        // SAFETY: called by `deliver` only: by the owner, with the state there and no frame.
+        let state = unsafe { &mut *cell.state::<A>() };
+        on_down(state, down, &mut Context::new(cell));
+    });
+    match &mut ext.children {
+        Some(children) => children.on_down = on_down,
+        none => {
+            *none = Some(Box::new(ChildSet {
+                table: Vec::new(),
+                free: Vec::new(),
+                live: 0,
+                on_down,
+                pending: Vec::new(),
+                stopping: None,
+                stopping_one: None,
+                orphans: AtomicIsize::new(0),
+            }));
+        }
+    }
+}
+
+/// The children of `cell`, if it is a parent.
+///
+/// # Safety
+/// The caller is the owner and holds no other reference into its part.
+pub(crate) unsafe fn of<'a>(cell: CellPtr) -> Option<&'a mut ChildSet> {
+    // SAFETY: the caller's word.
+    unsafe { Ext::get(cell) }?.children.as_deref_mut()
+}
+
+/// As [`of`], for the futures of `stop`, which are polled in the parent's own frame.
+fn owned<'a>(parent: CellPtr) -> Option<&'a mut ChildSet> {
+    // SAFETY: those futures borrow the parent's `Context`: they are polled by its owner only.
+    unsafe { of(parent) }
+}
+
+impl ChildSet {
+    /// Gives a child that is not published yet its place.
+    pub(crate) fn add(&mut self, parent: CellPtr, child: CellPtr) -> ChildKey {
+        let place = match self.free.pop() {
+            Some(place) => {
+                self.table[place as usize] = Some(child);
+                place
+            }
+            None => {
+                self.table.push(Some(child));
+                self.publish_size(parent);
+                // A process table has 2^28 places.
+                (self.table.len() - 1) as u32
+            }
+        };
+        self.live += 1;
+        let header = child.header();
+        header.child_index.store(place, Ordering::Relaxed);
+        header.parent.store(parent.pid().to_bits(), Ordering::Relaxed);
+        header.set(bit::SUPERVISED);
+        ChildKey(place)
+    }
+
+    pub(crate) fn live(&self) -> usize {
+        self.live
+    }
+
+    pub(crate) fn get(&self, key: ChildKey) -> Option<CellPtr> {
+        self.table.get(key.index()).copied().flatten()
+    }
+
+    /// Publishes the bytes of the table, when it has just grown.
+    fn publish_size(&self, parent: CellPtr) {
+        if self.table.len().is_power_of_two() {
+            let bytes = size_of::<Self>() + self.table.capacity() * size_of::<Option<CellPtr>>();
+            let ext = parent.header().ext.load(Ordering::Relaxed);
+            // SAFETY: a parent has its part; the field is atomic, and apart from the set.
+            unsafe { &*(&raw const (*ext).children_bytes) }.store(bytes, Ordering::Relaxed);
+        }
+    }
+
+    fn count_off(&mut self, child: CellPtr) -> ChildKey {
+        let place = child.header().child_index.load(Ordering::Relaxed);
+        debug_assert!(self.table[place as usize] == Some(child));
+        self.table[place as usize] = None;
+        self.live -= 1;
+        if self.live == 0 {
+            // Memory goes back after a burst; a set that stays in use keeps its table.
+            self.table = Vec::new();
+            self.free = Vec::new();
+        } else {
+            self.free.push(place);
+        }
+        ChildKey(place)
+    }
+}
+
+/// Whom `cell` reports its end to. Valid until the parent has counted it off.
+pub(crate) fn supervisor_of(cell: CellPtr) -> Option<CellPtr> {
+    let header = cell.header();
+    if !header.has(bit::SUPERVISED) {
+        return None;
+    }
+    header.parent_pid().map(|pid| cell.shared().cell_at(pid))
+}
+
+/// Places of the children that are there, by pid.
+pub(crate) fn key_of(parent: CellPtr, child: CellPtr) -> Option<ChildKey> {
+    let header = child.header();
+    let is_child = header.has(bit::SUPERVISED) && header.parent_pid() == Some(parent.pid());
+    // SAFETY: callers are owners of `parent`.
+    let set = unsafe { of(parent) }?;
+    let key = ChildKey(header.child_index.load(Ordering::Relaxed));
+    (is_child && set.get(key) == Some(child)).then_some(key)
+}
+
+/// A child's DOWN has come.
+///
+/// # Safety
+/// The caller is `parent`'s owner, and `node` is the embedded node of one of its children.
+pub(crate) unsafe fn receive_down(parent: CellPtr, node: NonNull<Node>) {
+    // SAFETY: `down` is a field of the child's header.
+    let child = unsafe { CellPtr::of_down(node) };
+    // SAFETY: the caller's word.
+    if let Some(set) = unsafe { of(parent) } {
+        ended(parent, set, child);
+    }
+    child.release();
+}
+
+/// Counts a child off and takes note of its end.
+fn ended(parent: CellPtr, set: &mut ChildSet, child: CellPtr) {
+    let key = set.count_off(child);
+    let reason = ext::exit_reason(child);
+    let header = parent.header();
+    if let Some(summary) = &mut set.stopping {
+        summary.count(child, reason);
+        if set.live == 0 {
+            header.set(bit::POLL);
+        }
+    } else if let Some((awaited, outcome @ None)) = &mut set.stopping_one
+        && *awaited == key
+    {
+        *outcome = Some(reason);
+        header.set(bit::POLL);
+    } else {
+        let started = !child.header().has(bit::INIT);
+        set.pending.push(ChildDown { key, pid: child.pid(), reason, started });
+        header.set(bit::CHILDREN_DOWN);
+    }
+}
+
+/// Tells the parent's code of the children that ended by themselves. Not while a handler is suspended.
+///
+/// # Safety
+/// The caller is `cell`'s owner; its state is there and borrowed by no frame.
+pub(crate) unsafe fn deliver(cell: CellPtr) {
+    cell.header().clear(bit::CHILDREN_DOWN);
+    loop {
+        // SAFETY: the caller's word. The set is looked up again each time: the user's code may spawn.
+        let Some(set) = (unsafe { of(cell) }) else { return };
+        let mut downs = std::mem::take(&mut set.pending);
+        if downs.is_empty() {
+            return;
+        }
+        downs.reverse();
+        while let Some(down) = downs.pop() {
+            // SAFETY: as above.
+            let Some(set) = (unsafe { of(cell) }) else { return };
+            let on_down: *const OnDown = &raw const set.on_down;
+            // SAFETY: the box is replaced by `supervise` only, which parents call in their `init`.
+            unsafe { (*on_down)(cell, down) };
+            if cell.header().has(bit::DOOMED) {
+                return;
+            }
+        }
+    }
+}
+
+/// Tells one child to shut down. `None`: it ended inline. The caller schedules what it gets.
+fn shut_down(child: CellPtr) -> Told {
+    let header = child.header();
+    if child.vt().ends_inline && !header.has(bit::TRAP) && header.inbox.close_if_idle() {
+        return Told::Ended;
+    }
+    told(child, flag::SHUTDOWN)
+}
+
+fn told(child: CellPtr, flags: u32) -> Told {
+    match child.header().inbox.raise(flags) {
+        Push::Schedule => Told::Schedule(child.runnable()),
+        Push::Queued | Push::Closed => Told::Noted,
+    }
+}
+
+/// What telling a child came to.
+enum Told {
+    /// It was idle, and belongs to the caller now, who ends it.
+    Ended,
+    /// It was idle: to be scheduled.
+    Schedule(Runnable),
+    /// It is running, or ending already.
+    Noted,
+}
+
+/// The children of a process that is about to end, kept by references. Taken before its inbox is closed:
+/// until then a child that ends waits in it with its alive reference, so that no entry is stale.
+pub(crate) fn gather(cell: CellPtr) -> Vec<CellRef> {
+    match owned(cell) {
+        Some(set) if set.live > 0 => set.table.iter().flatten().map(|child| child.to_ref()).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// The orphan rule: `cell` has ended and its inbox is closed. `children` are those that [`gather`] found;
+/// some may have been counted off since.
+pub(crate) fn orphan(cell: CellPtr, children: &[CellRef]) {
+    let Some(set) = owned(cell) else { return };
+    let left = set.live as isize;
+    if left == 0 {
+        return;
+    }
+    // For the children that are left; released by the last of them.
+    cell.header().slot.acquire();
+    let scheduler = cell.shared().scheduler();
+    for batch in children.chunks(256) {
+        let told = batch.iter().filter_map(|child| match told(child.ptr(), flag::SHUTDOWN) {
+            Told::Schedule(runnable) => Some(runnable),
+            _ => None,
+        });
+        scheduler.schedule_batch(told);
+    }
+    // Children that ended since the inbox was closed have counted below zero.
+    if set.orphans.fetch_add(left, Ordering::AcqRel) + left == 0 {
+        cell.release();
+    }
+}
+
+/// A child has ended whose parent had before: it counts itself off.
+pub(crate) fn orphan_ended(parent: CellPtr, child: CellPtr) {
+    child.release();
+    let ext = parent.header().ext.load(Ordering::Acquire);
+    // SAFETY: a parent with a child has its part; the parent's reference for its orphans keeps both.
+    let set = unsafe { (*(&raw const (*ext).children)).as_deref() };
+    if let Some(set) = set
+        && set.orphans.fetch_sub(1, Ordering::AcqRel) == 1
+    {
+        parent.release();
+    }
+}
+
+impl fmt::Debug for ChildSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChildSet").field("live", &self.live).finish_non_exhaustive()
+    }
+}

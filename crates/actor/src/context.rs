@@ -1,0 +1,349 @@
+//! What an actor's code is given: itself, and what it may ask of the runtime.
+#![expect(unsafe_code, reason = "reaches the owner's part of the running cell")]
+
+use std::{fmt, marker::PhantomData, time::Duration};
+
+use crate::{
+    Actor, ActorRef, ChildDown, ChildKey, Exit, ExitReason, Handle, MonitorRef, Pid, SpawnOptions,
+    Start, StartInfo, StartReply, Target, TimerRef,
+    cell::{CellPtr, bit},
+    children::{self, Stop, StopChild, StopChildren},
+    end::{self, How},
+    ext::Ext,
+    link, message,
+    monitor::{self, Down},
+    oneshot::oneshot,
+    signal,
+    spawn::{self, Relation, Spawned},
+    timer,
+};
+
+/// The running actor's side of the runtime. Passed to `init`, `handle` and `terminate`.
+///
+/// Its `&self` methods give owned values, so that no `&Context` lives over an await.
+pub struct Context<A> {
+    cell: CellPtr,
+    _actor: PhantomData<fn(A)>,
+}
+
+/// Starts processes with options: [`Context::with`].
+#[must_use = "options do nothing until something is started with them"]
+pub struct Spawner<'a, A> {
+    cx: &'a mut Context<A>,
+    options: SpawnOptions,
+}
+
+// Every `unsafe` block below rests on one fact: a `Context` exists only in a frame of its cell, which
+// is polled by the cell's owner, and `&mut self` (or the short `&self`) keeps a second reference into the
+// owner's part from being made meanwhile.
+impl<A: Actor> Context<A> {
+    pub(crate) fn new(cell: CellPtr) -> Self {
+        Context { cell, _actor: PhantomData }
+    }
+
+    /// This actor's address.
+    pub fn me(&self) -> ActorRef<A::Msg> {
+        ActorRef::from_cell(self.cell.to_ref())
+    }
+
+    /// This actor's pid.
+    pub fn pid(&self) -> Pid {
+        self.cell.pid()
+    }
+
+    /// The pid of the process that started this one. `None`: it was started from outside.
+    pub fn parent(&self) -> Option<Pid> {
+        self.cell.header().parent_pid()
+    }
+
+    /// The parent, its parent and so on, as far as they can still be found when this is first called.
+    pub fn ancestors(&mut self) -> &[Pid] {
+        let shared = self.cell.shared();
+        // SAFETY: see above the impl.
+        let ext = unsafe { Ext::of(self.cell) };
+        ext.ancestors.get_or_insert_with(|| {
+            let mut pids: Vec<Pid> = Vec::new();
+            let mut next = self.cell.header().parent_pid();
+            while let Some(pid) = next.filter(|pid| !pids.contains(pid)) {
+                pids.push(pid);
+                next = shared.resolve(pid).and_then(|cell| cell.ptr().header().parent_pid());
+            }
+            pids.into()
+        })
+    }
+
+    /// Which start this is, and how the incarnation before it ended.
+    pub fn start_info(&self) -> StartInfo {
+        // SAFETY: see above the impl.
+        let info = unsafe { Ext::get(self.cell) }.and_then(|ext| ext.start_info.clone());
+        info.unwrap_or_else(StartInfo::first)
+    }
+
+    /// The runtime.
+    pub fn runtime(&self) -> Handle {
+        Handle::of(self.cell)
+    }
+
+    /// Starts with options: the same methods, on the options' spawner.
+    pub fn with(&mut self, options: SpawnOptions) -> Spawner<'_, A> {
+        Spawner { cx: self, options }
+    }
+
+    /// Starts a process. Its `init` runs in it, later. It lives on when this one ends.
+    ///
+    /// If none can be started (shutdown, a full process table) the address is nobody's.
+    pub fn spawn<B: Actor>(&mut self, args: B::Args) -> ActorRef<B::Msg> {
+        self.with(SpawnOptions::new()).spawn::<B>(args)
+    }
+
+    /// Starts a process that is linked to this one before it runs.
+    pub fn spawn_link<B: Actor>(&mut self, args: B::Args) -> ActorRef<B::Msg> {
+        self.with(SpawnOptions::new()).spawn_link::<B>(args)
+    }
+
+    /// Starts a process that this one monitors before it runs: its DOWN is never `NoProc`.
+    pub fn spawn_monitor<B: Actor>(
+        &mut self,
+        args: B::Args,
+        f: impl FnOnce(Down) -> A::Msg + Send + 'static,
+    ) -> (ActorRef<B::Msg>, MonitorRef) {
+        self.with(SpawnOptions::new()).spawn_monitor::<B>(args, f)
+    }
+
+    /// Starts a process; the future is ready when its `init` is done.
+    pub fn start<B: Actor>(&mut self, args: B::Args) -> Start<B::Msg> {
+        self.with(SpawnOptions::new()).start::<B>(args)
+    }
+
+    /// Starts a process that is linked to this one; the future is ready when its `init` is done.
+    pub fn start_link<B: Actor>(&mut self, args: B::Args) -> Start<B::Msg> {
+        self.with(SpawnOptions::new()).start_link::<B>(args)
+    }
+
+    /// Links this process and `to`: each gets an exit signal when the other ends. No effect if they
+    /// are linked. If there is no such process, this one gets the exit signal `NoProc`.
+    pub fn link(&mut self, to: impl Target) {
+        let Some(pid) = to.target() else { return };
+        let target = self.cell.shared().resolve(pid);
+        // SAFETY: see above the impl.
+        unsafe { link::link(self.cell, pid, target) };
+    }
+
+    /// Takes a link back. From now on it has no effect on this process.
+    pub fn unlink(&mut self, to: impl Target) {
+        if let Some(pid) = to.target() {
+            // SAFETY: see above the impl.
+            unsafe { link::unlink(self.cell, pid) };
+        }
+    }
+
+    /// Watches `to`: exactly one message `f(down)` when it ends, at once with `NoProc` if it has.
+    pub fn monitor(
+        &mut self,
+        to: impl Target,
+        f: impl FnOnce(Down) -> A::Msg + Send + 'static,
+    ) -> MonitorRef {
+        let pid = to.target().unwrap_or(Pid::from_bits(0));
+        let target = self.cell.shared().resolve(pid);
+        // SAFETY: see above the impl.
+        unsafe { monitor::monitor(self.cell, pid, target.as_ref(), f) }
+    }
+
+    /// Takes a monitor back. `true`: it was active, and its message will never come. `false`: it has
+    /// fired, or is another process's.
+    pub fn demonitor(&mut self, monitor: MonitorRef) -> bool {
+        // SAFETY: see above the impl.
+        unsafe { monitor::demonitor(self.cell, monitor) }
+    }
+
+    /// From now on exit signals become messages, but for `Kill` and those of the parent.
+    pub fn trap_exit(&mut self, f: impl Fn(Exit) -> A::Msg + Send + 'static) {
+        // SAFETY: see above the impl.
+        unsafe { Ext::of(self.cell) }.trap = Some(signal::constructor(f));
+        self.cell.header().set(bit::TRAP);
+    }
+
+    /// From now on exit signals act. EXITs that are messages already stay messages.
+    pub fn untrap_exit(&mut self) {
+        self.cell.header().clear(bit::TRAP);
+        // SAFETY: see above the impl.
+        if let Some(ext) = unsafe { Ext::get(self.cell) } {
+            ext.trap = None;
+        }
+    }
+
+    /// Sends this actor a message after a time: never early, and not at all if it ends before.
+    pub fn send_after(&mut self, after: Duration, msg: A::Msg) -> TimerRef {
+        // SAFETY: see above the impl.
+        unsafe { timer::after(self.cell, after, msg) }
+    }
+
+    /// Sends this actor a message every `period`, first after one. The beat is kept; ticks that were
+    /// missed are skipped.
+    pub fn interval(
+        &mut self,
+        period: Duration,
+        f: impl FnMut() -> A::Msg + Send + 'static,
+    ) -> TimerRef {
+        // SAFETY: see above the impl.
+        unsafe { timer::every(self.cell, period, f) }
+    }
+
+    /// Takes a timer back: the time that was left, or `None` if it has fired.
+    pub fn cancel(&mut self, timer: TimerRef) -> Option<Duration> {
+        // SAFETY: see above the impl.
+        unsafe { timer::cancel(self.cell, timer) }
+    }
+
+    /// Handles `msg` next, before any other message.
+    pub fn continue_with(&mut self, msg: A::Msg) {
+        let node = message::uncounted(msg);
+        // SAFETY: see above the impl: the turn holds no reference to the cursor while a handler runs.
+        let cursor = unsafe { self.cell.cursor() };
+        // SAFETY: a fresh message node of the actor's own type, given up.
+        unsafe { cursor.push_front(node) };
+    }
+
+    /// Sends an exit signal, to another process or to this one.
+    pub fn exit(&mut self, to: impl Target, reason: ExitReason) {
+        let target = to.target().and_then(|pid| self.cell.shared().resolve(pid));
+        if let Some(target) = target {
+            signal::send_exit(target.ptr(), Some(self.pid()), reason, false);
+        }
+    }
+
+    /// Ends this process in order after this handler, which may go on. The first reason counts.
+    pub fn stop(&mut self, reason: ExitReason) {
+        end::doom(self.cell, reason, How::Own);
+    }
+
+    /// Makes this process a parent that supervises: `on_down` runs when a child that was spawned with
+    /// [`spawn_child`](Self::spawn_child) ends by itself: at once, or after a suspended handler.
+    /// Called in `init`.
+    pub fn supervise(&mut self, on_down: fn(&mut A, ChildDown, &mut Context<A>)) {
+        // SAFETY: see above the impl.
+        unsafe { children::supervise(self.cell, on_down) };
+    }
+
+    /// Starts a process that this one supervises. `ack` is answered by the process when its `init` is
+    /// done, or for it when it fails.
+    ///
+    /// # Errors
+    /// The reason why no process was made; `ack` was told.
+    ///
+    /// # Panics
+    /// If [`supervise`](Self::supervise) was not called.
+    pub fn spawn_child<B: Actor>(
+        &mut self,
+        args: B::Args,
+        options: SpawnOptions,
+        info: Option<StartInfo>,
+        ack: Option<StartReply<B::Msg>>,
+    ) -> Option<(ChildKey, ActorRef<B::Msg>)> {
+        let shared = self.cell.shared();
+        // SAFETY: see above the impl.
+        let Some(set) = (unsafe { children::of(self.cell) }) else {
+            panic!("`spawn_child` before `supervise`");
+        };
+        match spawn::spawn::<B>(shared, args, options, info, ack, Relation::Supervised(self.cell, set)) {
+            Ok(Spawned { cell, key }) => key.map(|key| (key, ActorRef::from_cell(cell))),
+            Err(refused) => {
+                let _ = refused.answer(shared);
+                None
+            }
+        }
+    }
+
+    /// Children that this process supervises and has not counted off.
+    pub fn child_count(&self) -> usize {
+        // SAFETY: see above the impl.
+        unsafe { children::of(self.cell) }.map_or(0, |set| set.live())
+    }
+
+    /// The child of this pid, if it is one.
+    pub fn child_key(&self, pid: Pid) -> Option<ChildKey> {
+        let child = self.cell.shared().resolve(pid)?;
+        children::key_of(self.cell, child.ptr())
+    }
+
+    /// The pid of a child.
+    pub fn child_pid(&self, key: ChildKey) -> Option<Pid> {
+        // SAFETY: see above the impl.
+        unsafe { children::of(self.cell) }.and_then(|set| set.get(key)).map(CellPtr::pid)
+    }
+
+    /// Stops one child and waits until it has ended. Its end is not reported to `on_down`.
+    pub fn stop_child(&mut self, key: ChildKey, how: Stop) -> StopChild<'_> {
+        StopChild::new(self.cell, key, how)
+    }
+
+    /// Stops all children in parallel and waits until the last has ended, see
+    /// [`StopChildren`]. Their ends are counted, not reported to `on_down`.
+    pub fn stop_children(&mut self, how: Stop) -> StopChildren<'_> {
+        StopChildren::new(self.cell, how)
+    }
+}
+
+impl<A: Actor> Spawner<'_, A> {
+    fn parent(&self) -> Relation<'static> {
+        Relation::Plain(Some(self.cx.pid()))
+    }
+
+    fn go<B: Actor>(self, args: B::Args, ack: Option<StartReply<B::Msg>>, how: Relation<'_>) -> ActorRef<B::Msg> {
+        let shared = self.cx.cell.shared();
+        match spawn::spawn::<B>(shared, args, self.options, None, ack, how) {
+            Ok(spawned) => ActorRef::from_cell(spawned.cell),
+            Err(refused) => refused.answer(shared),
+        }
+    }
+
+    /// As [`Context::spawn`].
+    pub fn spawn<B: Actor>(self, args: B::Args) -> ActorRef<B::Msg> {
+        let parent = self.parent();
+        self.go::<B>(args, None, parent)
+    }
+
+    /// As [`Context::spawn_link`].
+    pub fn spawn_link<B: Actor>(self, args: B::Args) -> ActorRef<B::Msg> {
+        let parent = Relation::Linked(self.cx.cell);
+        self.go::<B>(args, None, parent)
+    }
+
+    /// As [`Context::spawn_monitor`].
+    pub fn spawn_monitor<B: Actor>(
+        self,
+        args: B::Args,
+        f: impl FnOnce(Down) -> A::Msg + Send + 'static,
+    ) -> (ActorRef<B::Msg>, MonitorRef) {
+        let cell = self.cx.cell;
+        spawn::monitored::<B, A::Msg>(cell.shared(), cell, args, self.options, f)
+    }
+
+    /// As [`Context::start`].
+    pub fn start<B: Actor>(self, args: B::Args) -> Start<B::Msg> {
+        let (reply, answer) = oneshot();
+        let parent = self.parent();
+        let _ = self.go::<B>(args, Some(reply), parent);
+        Start::answered(answer)
+    }
+
+    /// As [`Context::start_link`].
+    pub fn start_link<B: Actor>(self, args: B::Args) -> Start<B::Msg> {
+        let (reply, answer) = oneshot();
+        let parent = Relation::Linked(self.cx.cell);
+        let _ = self.go::<B>(args, Some(reply), parent);
+        Start::answered(answer)
+    }
+}
+
+impl<A> fmt::Debug for Context<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Context({})", self.cell.pid())
+    }
+}
+
+impl<A> fmt::Debug for Spawner<'_, A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Spawner({:?}, {:?})", self.cx, self.options)
+    }
+}

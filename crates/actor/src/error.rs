@@ -1,0 +1,185 @@
+//! What can go wrong for who sends, calls, starts or builds.
+
+use std::{error::Error, fmt};
+
+use crate::{ExitReason, Pid, message::Refused};
+
+/// A message that was not delivered, with the message.
+///
+/// Two words, whatever the message's size: the error owns the refused node. It is `Sync` for every
+/// `M`, so that `?` works in handlers; nothing gives out a `&M`.
+pub struct SendError<M: 'static>(pub(crate) Refused<M>, pub(crate) SendFailure);
+
+/// Why a message was not delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SendFailure {
+    /// The process has ended.
+    NoProc,
+    /// The child is between two incarnations.
+    Restarting,
+    /// The mailbox is bounded and full.
+    Full,
+}
+
+/// Why a call gave no reply.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum CallError {
+    /// The process had ended before the request was delivered.
+    NoProc,
+    /// The child is between two incarnations.
+    Restarting,
+    /// The process ended with this reason before it answered.
+    Exit(ExitReason),
+    /// No answer came in time. `accepted` says whether the request had been delivered: it may then
+    /// be handled, now or later. Its reply goes nowhere.
+    Timeout {
+        /// Whether the request had been delivered.
+        accepted: bool,
+    },
+    /// The mailbox is bounded and full.
+    Full,
+    /// The reply was dropped unanswered.
+    NoReply,
+}
+
+/// Why a start gave no process.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum StartError {
+    /// `init` said that no process is wanted.
+    Ignore,
+    /// `init` failed, or the process was ended while it ran, with this reason.
+    Exit(ExitReason),
+    /// The name belongs to another process.
+    NameTaken(Pid),
+    /// `init` took too long; the process was killed.
+    Timeout,
+    /// The runtime or the supervisor is shutting down.
+    ShuttingDown,
+    /// The supervisor has as many children as it may.
+    MaxChildren,
+    /// The supervisor that was asked does not exist.
+    NoSupervisor,
+    /// The process table has no free slot of this size.
+    TableFull,
+}
+
+/// Why a runtime was not built.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// The scheduler refused its settings or could not start its threads.
+    Scheduler(whitebeam_scheduler::BuildError),
+    /// 4,095 runtimes of this program are alive; no tag is left that would tell pids apart.
+    TooManyRuntimes,
+}
+
+impl<M> SendError<M> {
+    /// The message, back.
+    pub fn into_message(self) -> M {
+        self.0.into_message()
+    }
+
+    /// Why it was not delivered.
+    pub fn why(&self) -> SendFailure {
+        self.1
+    }
+}
+
+impl<M> fmt::Debug for SendError<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("SendError").field(&self.1).finish()
+    }
+}
+
+impl<M> fmt::Display for SendError<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "message not delivered: {}", self.1)
+    }
+}
+
+impl<M> Error for SendError<M> {}
+
+impl fmt::Display for SendFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            SendFailure::NoProc => "the process has ended",
+            SendFailure::Restarting => "the child is being restarted",
+            SendFailure::Full => "the mailbox is full",
+        })
+    }
+}
+
+impl CallError {
+    /// Whether the same call may succeed later at the same address: `Restarting` and `Full`, and a
+    /// `Timeout` whose request was not accepted. Never true when the request may have been handled.
+    pub fn is_retryable(&self) -> bool {
+        matches!(
+            self,
+            CallError::Restarting | CallError::Full | CallError::Timeout { accepted: false }
+        )
+    }
+}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CallError::NoProc => f.write_str("call failed: the process has ended"),
+            CallError::Restarting => f.write_str("call failed: the child is being restarted"),
+            CallError::Exit(reason) => {
+                write!(f, "call failed: the process ended before it answered ({reason})")
+            }
+            CallError::Timeout { accepted: true } => f.write_str("call timed out"),
+            CallError::Timeout { accepted: false } => {
+                f.write_str("call timed out before its request was delivered")
+            }
+            CallError::Full => f.write_str("call failed: the mailbox is full"),
+            CallError::NoReply => f.write_str("call failed: the reply was dropped unanswered"),
+        }
+    }
+}
+
+impl Error for CallError {}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartError::Ignore => f.write_str("start ignored by init"),
+            StartError::Exit(reason) => write!(f, "start failed: {reason}"),
+            StartError::NameTaken(pid) => write!(f, "start failed: the name belongs to {pid}"),
+            StartError::Timeout => f.write_str("start timed out"),
+            StartError::ShuttingDown => f.write_str("start refused: shutting down"),
+            StartError::MaxChildren => {
+                f.write_str("start refused: the supervisor has reached max_children")
+            }
+            StartError::NoSupervisor => f.write_str("start failed: no such supervisor"),
+            StartError::TableFull => f.write_str("start failed: the process table is full"),
+        }
+    }
+}
+
+impl Error for StartError {}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BuildError::Scheduler(error) => write!(f, "runtime not built: {error}"),
+            BuildError::TooManyRuntimes => write!(
+                f,
+                "runtime not built: {} runtimes are alive in this program; drop some first",
+                Pid::MAX_TAG
+            ),
+        }
+    }
+}
+
+impl Error for BuildError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            BuildError::Scheduler(error) => Some(error),
+            BuildError::TooManyRuntimes => None,
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! The part of a cell that few actors have, made on first use.
+//!
+//! Owner-only, but for the exit reason: it is written once, before the end is published by the closed
+//! inbox, the DOWNs and the EXITs, and read by who was told.
+#![expect(unsafe_code, reason = "reached by pointer from the cell")]
+
+use std::{collections::HashMap, ptr::NonNull};
+
+use ahash::RandomState;
+use whitebeam_sync::shim::atomic::{AtomicUsize, Ordering};
+
+use crate::{
+    ExitReason, Pid, StartInfo,
+    cell::{CellPtr, CellRef},
+    children::ChildSet,
+    end::Doom,
+    monitor::{self, Watcher},
+    signal::{Constructor, Exit},
+};
+
+/// See the module's text.
+#[derive(Default)]
+pub(crate) struct Ext {
+    /// The end that is decided, while it is being carried out.
+    pub(crate) doom: Option<Doom>,
+    /// The reason it ended with, if it needs memory.
+    pub(crate) exit_reason: Option<ExitReason>,
+    /// Monitors of this process on others: how their DOWN becomes a message.
+    pub(crate) monitors: Map<u64, monitor::Watched>,
+    /// Who monitors this process.
+    pub(crate) watchers: Map<monitor::Key, Watcher>,
+    /// Who is linked to this process.
+    pub(crate) links: Map<Pid, CellRef>,
+    /// How an EXIT becomes a message, while exits are trapped.
+    pub(crate) trap: Option<Constructor<Exit>>,
+    /// Children that this process supervises.
+    pub(crate) children: Option<Box<ChildSet>>,
+    /// Bytes of `children`, for who asks.
+    pub(crate) children_bytes: AtomicUsize,
+    /// What the process was started as, if not for the first time.
+    pub(crate) start_info: Option<StartInfo>,
+    /// Pids from the parent upwards, once asked for.
+    pub(crate) ancestors: Option<Box<[Pid]>>,
+    /// Counts monitors and timers of this process.
+    pub(crate) next_id: u64,
+    /// Timers that were set and have not fired.
+    pub(crate) timers: Map<u64, crate::timer::Pending>,
+    /// The name that it is registered under.
+    pub(crate) name: Option<crate::Name>,
+}
+
+/// Hashed with fixed seeds: keys are pids and counters, not chosen by strangers, and the order of a
+/// walk must be the same in a replayed run.
+pub(crate) type Map<K, V> = HashMap<K, V, Fixed>;
+
+/// See [`Map`].
+#[derive(Clone)]
+pub(crate) struct Fixed(RandomState);
+
+impl Default for Fixed {
+    fn default() -> Self {
+        Fixed(RandomState::with_seeds(0x243f_6a88, 0x85a3_08d3, 0x1319_8a2e, 0x0370_7344))
+    }
+}
+
+impl std::hash::BuildHasher for Fixed {
+    type Hasher = ahash::AHasher;
+    fn build_hasher(&self) -> Self::Hasher {
+        self.0.build_hasher()
+    }
+}
+
+impl Ext {
+    /// The cell's part, made if it has none.
+    ///
+    /// # Safety
+    /// The caller is the owner and holds no other reference to it.
+    pub(crate) unsafe fn of<'a>(cell: CellPtr) -> &'a mut Ext {
+        let ext = cell.header().ext.load(Ordering::Relaxed);
+        let ext = if ext.is_null() {
+            let made = Box::into_raw(Box::<Ext>::default());
+            // Release: `CellPtr::free` and `exit_reason` follow it from other threads.
+            cell.header().ext.store(made, Ordering::Release);
+            made
+        } else {
+            ext
+        };
+        // SAFETY: made by Box::into_raw, freed with the cell; unique by the caller's word.
+        unsafe { &mut *ext }
+    }
+
+    /// The cell's part, if it has one.
+    ///
+    /// # Safety
+    /// As for [`of`](Self::of).
+    pub(crate) unsafe fn get<'a>(cell: CellPtr) -> Option<&'a mut Ext> {
+        let ext = NonNull::new(cell.header().ext.load(Ordering::Relaxed))?;
+        // SAFETY: as for `of`.
+        Some(unsafe { &mut *ext.as_ptr() })
+    }
+
+    /// The next number for a monitor or a timer of this process.
+    pub(crate) fn next_id(&mut self) -> u64 {
+        self.next_id += 1;
+        self.next_id
+    }
+}
+
+/// Codes of the reasons that need no memory.
+const CODES: [ExitReason; 5] = [
+    ExitReason::Normal,
+    ExitReason::Shutdown,
+    ExitReason::Killed,
+    ExitReason::NoProc,
+    ExitReason::Kill,
+];
+/// The reason is in the [`Ext`].
+const IN_EXT: u32 = 0xFF;
+
+/// Fixes the reason with which `cell` ended.
+///
+/// # Safety
+/// The caller is the owner; called once.
+pub(crate) unsafe fn set_exit_reason(cell: CellPtr, reason: ExitReason) {
+    let same = |code: &ExitReason| std::mem::discriminant(code) == std::mem::discriminant(&reason);
+    match CODES.iter().position(same) {
+        Some(code) => cell.header().set_reason_code(code as u32 + 1),
+        None => {
+            // SAFETY: the caller is the owner.
+            unsafe { Ext::of(cell) }.exit_reason = Some(reason);
+            cell.header().set_reason_code(IN_EXT);
+        }
+    }
+}
+
+/// The reason with which `cell` ended. Only for who was told that it has.
+pub(crate) fn exit_reason(cell: CellPtr) -> ExitReason {
+    match cell.header().reason_code() {
+        0 => ExitReason::NoProc,
+        IN_EXT => {
+            let ext = cell.header().ext.load(Ordering::Acquire);
+            // SAFETY: the code says that the part is there with its reason, which nobody writes any
+            // more: the asker was told of the end after that.
+            unsafe { (*(&raw const (*ext).exit_reason)).clone() }.unwrap_or(ExitReason::NoProc)
+        }
+        code => CODES[code as usize - 1].clone(),
+    }
+}

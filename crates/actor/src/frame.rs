@@ -1,0 +1,314 @@
+//! Where handlers run: worker-owned buffers, given to the cell when a handler suspends.
+//!
+//! A handler's future is made in a buffer of its size class that the worker keeps, and polled there.
+//! If it is ready, as most are, it is dropped in place and the buffer stays: no allocation, no free,
+//! and the cost of a plain call. If it is pending, the buffer with the future in it becomes the
+//! cell's `frame`, and the worker takes a fresh one.
+//!
+//! # Why this is sound
+//!
+//! 1. A future is never moved after its first poll: the buffer's ownership moves, not its bytes.
+//! 2. `&mut state` and `&mut Context` in the future point into the cell and into the frame; both
+//!    stay where they are, and nobody else makes a reference to the state while a frame exists.
+//! 3. At the end of an actor the frame goes first, then the state, then the cell.
+//! 4. `Context` holds a pointer to the cell, never a `&mut Header`: other threads use its atomics.
+//! 5. A guard drops the future if its first poll panics.
+//! 6. The waker of a poll is borrowed; clones are counted.
+//! 7. The message has left its node before the handler starts.
+#![expect(unsafe_code, reason = "futures are built in place and their buffers change owners")]
+
+use std::{
+    alloc::{Layout, alloc, dealloc, handle_alloc_error},
+    cell::Cell,
+    future::Future,
+    mem::{MaybeUninit, align_of, size_of},
+    pin::Pin,
+    ptr::{NonNull, null_mut},
+    task::{Context as TaskContext, Poll},
+};
+
+use crate::{
+    Actor, Context, ExitReason,
+    cell::CellPtr,
+    local,
+    timeouts::LazyTimeout,
+    waker,
+};
+
+/// What a frame's future comes to.
+pub(crate) type Outcome = Result<(), ExitReason>;
+
+/// What a suspended frame begins with.
+pub(crate) struct FrameHdr {
+    poll: unsafe fn(NonNull<FrameHdr>, CellPtr) -> Poll<Outcome>,
+    drop: unsafe fn(NonNull<FrameHdr>),
+    layout: Layout,
+    class: usize,
+    /// The one call of this frame whose timeout is looked after by the cell, see [`crate::timeouts`].
+    pub(crate) timeout: LazyTimeout,
+}
+
+#[repr(C)]
+struct Frame<A: Actor, F> {
+    /// Written when the frame is donated, its `timeout` before the first poll.
+    hdr: MaybeUninit<FrameHdr>,
+    cx: Context<A>,
+    fut: F,
+}
+
+/// Sizes of the workers' buffers. A frame larger than the last is allocated for itself.
+const SIZES: [usize; SCRATCH_CLASSES] = [256, 512, 1024, 2048, 4096];
+pub(crate) const SCRATCH_CLASSES: usize = 5;
+/// The class of frames with an allocation of their own.
+const OWN: usize = SCRATCH_CLASSES;
+/// Buffers of a class that a worker keeps beside the one in use.
+const SPARES: usize = 8;
+
+const fn class_of(layout: Layout) -> usize {
+    let mut class = 0;
+    while class < SCRATCH_CLASSES {
+        if layout.size() <= SIZES[class] && layout.align() <= 16 {
+            return class;
+        }
+        class += 1;
+    }
+    OWN
+}
+
+const fn class_layout(class: usize) -> Layout {
+    match Layout::from_size_align(SIZES[class], 16) {
+        Ok(layout) => layout,
+        Err(_) => panic!("the sizes are small and the alignment a power of two"),
+    }
+}
+
+/// A worker's buffers of one class.
+pub(crate) struct Scratch {
+    ready: [Cell<*mut u8>; SPARES],
+    len: Cell<usize>,
+}
+
+impl Scratch {
+    pub(crate) const fn new() -> Self {
+        Scratch { ready: [const { Cell::new(null_mut()) }; SPARES], len: Cell::new(0) }
+    }
+
+    #[inline]
+    fn take(&self, class: usize) -> NonNull<u8> {
+        let len = self.len.get();
+        if len > 0 {
+            self.len.set(len - 1);
+            if let Some(buffer) = NonNull::new(self.ready[len - 1].get()) {
+                return buffer;
+            }
+        }
+        allocate(class_layout(class))
+    }
+
+    #[inline]
+    fn give(&self, class: usize, buffer: NonNull<u8>) {
+        let len = self.len.get();
+        if len < SPARES {
+            self.ready[len].set(buffer.as_ptr());
+            self.len.set(len + 1);
+        } else {
+            // SAFETY: allocated by `allocate` with this layout, and not kept anywhere.
+            unsafe { dealloc(buffer.as_ptr(), class_layout(class)) };
+        }
+    }
+
+    /// Frees the buffers: the worker stops.
+    pub(crate) fn clear(&self) {
+        let class = local::with(|local| {
+            local.scratch.iter().position(|scratch| std::ptr::eq(scratch, self))
+        });
+        while let (Some(class), len @ 1..) = (class, self.len.get()) {
+            self.len.set(len - 1);
+            // SAFETY: a kept buffer was allocated with its class's layout.
+            unsafe { dealloc(self.ready[len - 1].get(), class_layout(class)) };
+        }
+    }
+}
+
+#[cold]
+fn allocate(layout: Layout) -> NonNull<u8> {
+    // SAFETY: no frame is empty.
+    let buffer = unsafe { alloc(layout) };
+    NonNull::new(buffer).unwrap_or_else(|| handle_alloc_error(layout))
+}
+
+#[inline]
+fn take_buffer(class: usize, layout: Layout) -> NonNull<u8> {
+    if class == OWN {
+        allocate(layout)
+    } else {
+        local::with(|local| local.scratch[class].take(class))
+    }
+}
+
+#[inline]
+fn give_buffer(class: usize, layout: Layout, buffer: NonNull<u8>) {
+    if class == OWN {
+        // SAFETY: allocated by `take_buffer` with this layout.
+        unsafe { dealloc(buffer.as_ptr(), layout) };
+    } else {
+        local::with(|local| local.scratch[class].give(class, buffer));
+    }
+}
+
+/// What the first poll of a future came to.
+pub(crate) enum First {
+    /// It is done; the buffer is back with the worker.
+    Done(Outcome),
+    /// It is suspended; the frame belongs to the cell now.
+    Suspended(NonNull<FrameHdr>),
+}
+
+/// Makes a future with `make` in a buffer and polls it once.
+///
+/// # Safety
+/// The caller is `cell`'s owner, the cell is an `A`'s, no frame exists, and what `make` borrows
+/// beside the context stays valid until the frame is gone.
+#[inline]
+pub(crate) unsafe fn start<A, F>(
+    cell: CellPtr,
+    make: impl FnOnce(&'static mut Context<A>) -> F,
+) -> First
+where
+    A: Actor,
+    F: Future<Output = Outcome>,
+{
+    let layout = const { Layout::new::<Frame<A, F>>() };
+    let class = const { class_of(Layout::new::<Frame<A, F>>()) };
+    let buffer = take_buffer(class, layout);
+    let frame = buffer.cast::<Frame<A, F>>().as_ptr();
+    let guard = Abandon::<A, F> { frame, class, made: false };
+    // SAFETY: the buffer has the frame's layout and is this function's alone.
+    let cx = unsafe {
+        (&raw mut (*frame).cx).write(Context::new(cell));
+        &mut *(&raw mut (*frame).cx)
+    };
+    let hdr = buffer.cast::<FrameHdr>().as_ptr();
+    // SAFETY: as above; the rest of the header is written when the frame is donated.
+    unsafe { (&raw mut (*hdr).timeout).write(LazyTimeout::NONE) };
+    let fut = make(cx);
+    // SAFETY: inside the buffer.
+    unsafe { (&raw mut (*frame).fut).write(fut) };
+    let mut guard = guard;
+    guard.made = true;
+    // SAFETY: written just above; it is not moved again: pinned until dropped (rule 1).
+    let polled = unsafe { poll_in_place::<A, F>(hdr, cell) };
+    match polled {
+        // The guard drops the future in place and gives the buffer back.
+        Poll::Ready(outcome) => {
+            drop(guard);
+            First::Done(outcome)
+        }
+        Poll::Pending => {
+            std::mem::forget(guard);
+            // SAFETY: inside the buffer; `timeout` keeps what the first poll wrote to it.
+            unsafe {
+                (&raw mut (*hdr).poll).write(poll_frame::<A, F>);
+                (&raw mut (*hdr).drop).write(drop_frame::<A, F>);
+                (&raw mut (*hdr).layout).write(layout);
+                (&raw mut (*hdr).class).write(class);
+            }
+            First::Suspended(buffer.cast())
+        }
+    }
+}
+
+/// Drops what there is of a frame, also while unwinding.
+struct Abandon<A: Actor, F> {
+    frame: *mut Frame<A, F>,
+    class: usize,
+    /// Whether the future is there.
+    made: bool,
+}
+
+impl<A: Actor, F> Drop for Abandon<A, F> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.made {
+            // SAFETY: written by `start`, dropped once, never moved.
+            unsafe { (&raw mut (*self.frame).fut).drop_in_place() };
+        }
+        if let Some(buffer) = NonNull::new(self.frame.cast::<u8>()) {
+            give_buffer(self.class, const { Layout::new::<Frame<A, F>>() }, buffer);
+        }
+    }
+}
+
+/// # Safety
+/// `hdr` begins a `Frame<A, F>` whose future is there, and the caller owns `cell`.
+#[inline]
+unsafe fn poll_in_place<A: Actor, F: Future<Output = Outcome>>(
+    hdr: *mut FrameHdr,
+    cell: CellPtr,
+) -> Poll<Outcome> {
+    let frame = hdr.cast::<Frame<A, F>>();
+    let waker = waker::borrowed(cell);
+    let mut task = TaskContext::from_waker(&waker);
+    let before = local::set_frame(hdr);
+    struct Restore(*mut FrameHdr);
+    impl Drop for Restore {
+        #[inline]
+        fn drop(&mut self) {
+            local::set_frame(self.0);
+        }
+    }
+    let _restore = Restore(before);
+    // SAFETY: the future is in its buffer for good (rule 1).
+    let fut = unsafe { Pin::new_unchecked(&mut (*frame).fut) };
+    fut.poll(&mut task)
+}
+
+/// The function behind [`FrameHdr::poll`].
+unsafe fn poll_frame<A: Actor, F: Future<Output = Outcome>>(
+    hdr: NonNull<FrameHdr>,
+    cell: CellPtr,
+) -> Poll<Outcome> {
+    // SAFETY: donated by `start` as a `Frame<A, F>`; callers own the cell.
+    unsafe { poll_in_place::<A, F>(hdr.as_ptr(), cell) }
+}
+
+/// The function behind [`FrameHdr::drop`].
+unsafe fn drop_frame<A: Actor, F>(hdr: NonNull<FrameHdr>) {
+    let frame = hdr.as_ptr().cast::<Frame<A, F>>();
+    // SAFETY: donated by `start` as a `Frame<A, F>`, dropped once.
+    unsafe { (&raw mut (*frame).fut).drop_in_place() };
+}
+
+/// Polls a suspended frame. The caller keeps it if it is still pending, else drops it.
+///
+/// # Safety
+/// The frame is `cell`'s own, and the caller owns the cell.
+pub(crate) unsafe fn poll(frame: NonNull<FrameHdr>, cell: CellPtr) -> Poll<Outcome> {
+    // SAFETY: a donated frame's header is whole.
+    let poll = unsafe { frame.as_ref() }.poll;
+    // SAFETY: the caller's word.
+    unsafe { poll(frame, cell) }
+}
+
+/// Drops a suspended frame and gives its buffer to this worker.
+///
+/// The buffer goes back even if the future's drop panics.
+///
+/// # Safety
+/// The frame was donated to a cell that the caller owns, and is not used afterwards.
+pub(crate) unsafe fn drop_suspended(frame: NonNull<FrameHdr>) {
+    // SAFETY: a donated frame's header is whole.
+    let hdr = unsafe { frame.as_ref() };
+    let (drop, class, layout) = (hdr.drop, hdr.class, hdr.layout);
+    struct Give(usize, Layout, NonNull<u8>);
+    impl Drop for Give {
+        fn drop(&mut self) {
+            give_buffer(self.0, self.1, self.2);
+        }
+    }
+    let _give = Give(class, layout, frame.cast());
+    // SAFETY: the caller's word.
+    unsafe { drop(frame) };
+}
+
+const _: () = assert!(size_of::<FrameHdr>() % 8 == 0 && align_of::<FrameHdr>() <= 16);

@@ -1,0 +1,110 @@
+//! Actors with the semantics of Erlang/OTP, on Whitebeam's scheduler.
+//!
+//! An actor is a type with state, one message enum and three async functions ([`Actor`]). It runs as a
+//! process of a [`Runtime`]: it has a [`Pid`], a mailbox and a typed address ([`ActorRef`]); it is sent
+//! messages ([`ActorRef::cast`]), asked ([`ActorRef::call`]), linked, monitored, told to exit. This crate
+//! knows nothing of supervisors; it has what they are made of (`Context::spawn_child` and
+//! `Context::stop_children`).
+//!
+//! ```
+//! use whitebeam_actor::{Actor, Context, ExitReason, Reply, Runtime};
+//!
+//! struct Counter { total: i64 }
+//! enum Msg { Add(i64), Get(Reply<i64>) }
+//!
+//! impl Actor for Counter {
+//!     type Args = i64;
+//!     type Msg = Msg;
+//!     async fn init(start: i64, _cx: &mut Context<Self>) -> Result<Self, ExitReason> {
+//!         Ok(Counter { total: start })
+//!     }
+//!     async fn handle(&mut self, msg: Msg, _cx: &mut Context<Self>) -> Result<(), ExitReason> {
+//!         match msg {
+//!             Msg::Add(n) => self.total += n,
+//!             Msg::Get(reply) => reply.send(self.total),
+//!         }
+//!         Ok(())
+//!     }
+//! }
+//!
+//! let rt = Runtime::builder().workers(2).build()?;
+//! rt.block_on(async {
+//!     let counter = rt.start::<Counter>(40).await?;
+//!     counter.cast(Msg::Add(2))?;
+//!     assert_eq!(counter.call(Msg::Get).await?, 42);
+//!     Ok::<_, Box<dyn std::error::Error>>(())
+//! })?;
+//! # Ok::<_, Box<dyn std::error::Error>>(())
+//! ```
+#![deny(unsafe_code)]
+
+// What users see.
+mod actor;
+mod context;
+mod error;
+mod info;
+mod names;
+mod options;
+mod pid;
+mod reason;
+mod reference;
+mod reply;
+mod request;
+mod runtime;
+mod shutdown;
+mod start;
+
+// What processes do to each other.
+mod children;
+mod end;
+mod link;
+mod monitor;
+mod oneshot;
+mod signal;
+mod timer;
+
+// The engine.
+mod blocking;
+mod call;
+mod cell;
+mod ext;
+mod frame;
+mod local;
+mod message;
+mod panic_place;
+mod run;
+mod shared;
+mod spawn;
+mod timeouts;
+mod waker;
+
+pub use actor::Actor;
+pub use cell::INLINE_STATE_MAX;
+pub use children::{ChildDown, ChildKey, Outcome, Stop, StopChild, StopChildren};
+pub use context::{Context, Spawner};
+pub use error::{BuildError, CallError, SendError, SendFailure, StartError};
+pub use info::Info;
+pub use monitor::{Down, DownFuture, MonitorRef};
+pub use names::Name;
+pub use oneshot::{Answered, oneshot};
+pub use options::{SpawnOptions, StartInfo};
+pub use pid::Pid;
+pub use reason::{ExitError, ExitReason, PanicInfo, Value};
+pub use reference::{ActorRef, Target};
+pub use reply::Reply;
+pub use request::{CALL_TIMEOUT, Call, CallFuture};
+pub use runtime::{Builder, DROP_WAIT, Handle, Runtime, RuntimeSpawner};
+pub use shutdown::{ShutdownReport, StopSummary};
+pub use signal::Exit;
+pub use start::{Start, StartReply};
+pub use timer::TimerRef;
+pub use whitebeam_scheduler::{Sleep, Task, WorkerMetrics};
+
+/// A panic in an actor cannot be caught when it aborts the program: said once, at the start.
+#[expect(clippy::print_stderr, reason = "there is no other channel before any subscriber is set")]
+fn warn_about_abort() {
+    eprintln!(
+        "whitebeam: this program is built with panic = \"abort\": a panic in any actor ends it, and no \
+         supervisor will see it"
+    );
+}

@@ -1,0 +1,162 @@
+//! Messages as inbox nodes: one allocation, header then the message inline.
+//!
+//! The node's table is a constant per message type; the handler is reached through the receiving
+//! cell's own table, so that a node says only what it is and how its memory goes.
+#![expect(unsafe_code, reason = "nodes are linked by pointer and carry their payload inline")]
+
+use std::{
+    alloc::{Layout, alloc, dealloc, handle_alloc_error},
+    marker::PhantomData,
+    mem::offset_of,
+    ptr::NonNull,
+};
+
+use whitebeam_sync::{
+    inbox::Push,
+    node::{Node, NodeVt},
+};
+
+use crate::cell::CellPtr;
+
+/// What a node is, in [`NodeVt::tag`].
+pub(crate) mod tag {
+    /// A message of the actor's own type.
+    pub(crate) const MESSAGE: u8 = 0;
+    /// A request: a message inside a call's node.
+    pub(crate) const CALL: u8 = 1;
+    /// What a new process is started with.
+    pub(crate) const INIT: u8 = 2;
+    /// A signal with a boxed body, see [`crate::signal`].
+    pub(crate) const SIGNAL: u8 = 3;
+    /// The embedded DOWN of a supervised child.
+    pub(crate) const CHILD_DOWN: u8 = 4;
+}
+
+#[repr(C)]
+struct MessageNode<M> {
+    node: Node,
+    msg: M,
+}
+
+impl<M> MessageNode<M> {
+    const LAYOUT: Layout = Layout::new::<Self>();
+    const COUNTED: NodeVt = NodeVt {
+        tag: tag::MESSAGE,
+        counted: true,
+        urgent: false,
+        detach: false,
+        free: free::<M>,
+        dispose: dispose::<M>,
+    };
+    /// Messages born of signals, timers and pipes: they do not count in a bound.
+    const UNCOUNTED: NodeVt = NodeVt { counted: false, ..Self::COUNTED };
+}
+
+/// Allocates a node for `msg`.
+#[inline]
+pub(crate) fn node<M: 'static>(msg: M) -> NonNull<Node> {
+    make(msg, const { &MessageNode::<M>::COUNTED })
+}
+
+/// Allocates a node for a message that the runtime makes in the user's name.
+pub(crate) fn uncounted<M: 'static>(msg: M) -> NonNull<Node> {
+    make(msg, const { &MessageNode::<M>::UNCOUNTED })
+}
+
+#[inline]
+fn make<M>(msg: M, vt: &'static NodeVt) -> NonNull<Node> {
+    // SAFETY: the layout has at least a node's size.
+    let memory = unsafe { alloc(MessageNode::<M>::LAYOUT) }.cast::<MessageNode<M>>();
+    let Some(memory) = NonNull::new(memory) else {
+        handle_alloc_error(MessageNode::<M>::LAYOUT)
+    };
+    // SAFETY: freshly allocated with this type's layout.
+    unsafe { memory.write(MessageNode { node: Node::new(vt), msg }) };
+    memory.cast()
+}
+
+/// Pushes a fresh message node. Refused, it is the caller's again.
+#[inline]
+pub(crate) fn push(to: CellPtr, node: NonNull<Node>) -> Push {
+    // SAFETY: callers pass a node that they have just made and give it up; messages are Send.
+    unsafe { to.header().inbox.push(node, node, 1) }
+}
+
+/// A refused node as an error's body.
+#[cold]
+pub(crate) fn refused<M: 'static>(node: NonNull<Node>) -> Refused<M> {
+    Refused { node, _message: PhantomData }
+}
+
+/// Moves the message out; the node's memory is still to be freed.
+///
+/// # Safety
+/// `node` was made by [`node`] or [`uncounted`] for this very `M`, and its message is still there.
+#[inline]
+pub(crate) unsafe fn take<M>(node: NonNull<Node>) -> M {
+    let at = node.as_ptr().wrapping_byte_add(offset_of!(MessageNode<M>, msg)).cast::<M>();
+    // SAFETY: the caller's word; the message is inside the node's allocation.
+    unsafe { at.read() }
+}
+
+/// The function behind [`NodeVt::free`].
+unsafe fn free<M>(node: NonNull<Node>) {
+    // SAFETY: allocated by `make` with this layout; the message was moved out.
+    unsafe { dealloc(node.as_ptr().cast(), MessageNode::<M>::LAYOUT) };
+}
+
+/// The function behind [`NodeVt::dispose`]: the memory goes first, so that a panic in the message's
+/// drop leaks nothing.
+unsafe fn dispose<M>(node: NonNull<Node>) {
+    // SAFETY: an unread node still has its message.
+    let msg = unsafe { take::<M>(node) };
+    // SAFETY: moved out just above.
+    unsafe { free::<M>(node) };
+    drop(msg);
+}
+
+/// A message that was refused, still in its node.
+pub(crate) struct Refused<M: 'static> {
+    node: NonNull<Node>,
+    _message: PhantomData<M>,
+}
+
+// SAFETY: it owns the message, like a Box.
+unsafe impl<M: Send> Send for Refused<M> {}
+// SAFETY: nothing gives out a `&M`: a shared `Refused` can only be looked at as an error.
+unsafe impl<M> Sync for Refused<M> {}
+
+impl<M> Refused<M> {
+    pub(crate) fn into_message(self) -> M {
+        let node = self.node;
+        std::mem::forget(self);
+        // SAFETY: an unread node of an `M`; `self` is forgotten, so this is the only taking.
+        let msg = unsafe { take::<M>(node) };
+        // SAFETY: moved out just above.
+        unsafe { free::<M>(node) };
+        msg
+    }
+}
+
+impl<M> Drop for Refused<M> {
+    fn drop(&mut self) {
+        // SAFETY: an unread node of an `M` that nobody else has.
+        unsafe { dispose::<M>(self.node) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    #[test]
+    fn a_refused_message_comes_back_or_is_dropped_once() {
+        let counted = Arc::new(());
+        let back = refused::<Arc<()>>(node(counted.clone())).into_message();
+        assert_eq!(Arc::strong_count(&counted), 2);
+        drop(back);
+        drop(refused::<Arc<()>>(node(counted.clone())));
+        assert_eq!(Arc::strong_count(&counted), 1);
+    }
+}

@@ -1,0 +1,223 @@
+//! Monitors: one-way, any number per pair, each with exactly one DOWN.
+//!
+//! The monitoring process keeps, under a number of its own, how the DOWN becomes a message; the
+//! monitored one keeps whom to tell. Taking a monitor back removes the first at once, so that no DOWN
+//! can be added to the mailbox from then on, and the second by a signal.
+#![expect(unsafe_code, reason = "the owner's part of a cell is reached by pointer")]
+
+use std::{
+    future::Future,
+    pin::Pin,
+    ptr::NonNull,
+    task::{Context as TaskContext, Poll},
+};
+
+use whitebeam_sync::{inbox::Cursor, node::Node, shim::{Arc, Mutex, atomic::{AtomicUsize, Ordering}}};
+
+use crate::{
+    ExitReason, Pid, Reply,
+    cell::{CellPtr, CellRef},
+    ext::Ext,
+    message,
+    oneshot::Answered,
+    signal::{self, Signal},
+};
+
+/// A monitor's message: a process has ended, or was not there.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Down {
+    /// The process that was monitored.
+    pub pid: Pid,
+    /// Why it ended; `NoProc` if it had when the monitor was set.
+    pub reason: ExitReason,
+}
+
+/// Names one monitor of one process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct MonitorRef {
+    pub(crate) target: Pid,
+    pub(crate) id: u64,
+}
+
+/// The monitoring process and its number for the monitor.
+pub(crate) type Key = (u64, u64);
+
+/// Whom to tell.
+pub(crate) enum Watcher {
+    /// A process, with its own number for the monitor.
+    Process { cell: CellRef, id: u64 },
+    /// A future outside.
+    Future(Reply<Down>),
+    /// One of many that somebody counts down.
+    Countdown(Arc<Countdown>),
+}
+
+/// Counts processes that are still to end.
+pub(crate) struct Countdown {
+    left: AtomicUsize,
+    done: Mutex<Option<Reply<()>>>,
+}
+
+impl Countdown {
+    /// Starts at one, for who is still adding.
+    pub(crate) fn new(done: Reply<()>) -> Arc<Self> {
+        Arc::new(Countdown {
+            left: AtomicUsize::new(1),
+            done: Mutex::new(Some(done)),
+        })
+    }
+
+    pub(crate) fn add(&self) {
+        self.left.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn end(&self) {
+        if self.left.fetch_sub(1, Ordering::AcqRel) == 1 {
+            if let Some(done) = self.done.lock().take() {
+                done.send(());
+            }
+        }
+    }
+}
+
+/// How a DOWN becomes a message.
+pub(crate) struct Watched {
+    make: Box<dyn FnOnce(Down) -> NonNull<Node> + Send>,
+    /// To take the monitor back when its owner ends. `None`: there was nobody.
+    target: Option<CellRef>,
+}
+
+impl Watched {
+    /// The owner, `key`'s process, has ended: the target forgets it.
+    pub(crate) fn forget(self, key: Key) {
+        if let Some(target) = self.target {
+            let _ = signal::send(target.ptr(), Signal::Demonitor { key });
+        }
+    }
+}
+
+/// Sets a monitor of `owner` on `target` (`None`: nobody by that pid).
+///
+/// # Safety
+/// The caller is `owner`'s owner.
+pub(crate) unsafe fn monitor<M: Send + 'static>(
+    owner: CellPtr,
+    pid: Pid,
+    target: Option<&CellRef>,
+    f: impl FnOnce(Down) -> M + Send + 'static,
+) -> MonitorRef {
+    // SAFETY: the caller's word.
+    let ext = unsafe { Ext::of(owner) };
+    let id = ext.next_id();
+    let make = Box::new(move |down| message::uncounted(f(down)));
+    ext.monitors.insert(id, Watched { make, target: target.cloned() });
+    // Monitoring oneself is legal and never fires.
+    if pid != owner.pid() {
+        let watcher = Watcher::Process { cell: owner.to_ref(), id };
+        let key = (owner.pid().to_bits(), id);
+        let refused = match target {
+            Some(target) => signal::send(target.ptr(), Signal::Monitor { key, watcher }).is_err(),
+            None => true,
+        };
+        if refused {
+            let down = Down { pid, reason: ExitReason::NoProc };
+            // To oneself, through the inbox: it keeps its place among what has been sent.
+            let _ = signal::send(owner, Signal::Down { id, down });
+        }
+    }
+    MonitorRef { target: pid, id }
+}
+
+/// The spawner's half of a monitor on a process that is about to be spawned.
+///
+/// # Safety
+/// The caller is `owner`'s owner.
+pub(crate) unsafe fn prepare<M: Send + 'static>(
+    owner: CellPtr,
+    f: impl FnOnce(Down) -> M + Send + 'static,
+) -> u64 {
+    // SAFETY: the caller's word.
+    let ext = unsafe { Ext::of(owner) };
+    let id = ext.next_id();
+    let make = Box::new(move |down| message::uncounted(f(down)));
+    ext.monitors.insert(id, Watched { make, target: None });
+    id
+}
+
+/// The other half, before the process runs.
+///
+/// # Safety
+/// The caller owns both cells. `child` is not published yet: the caller counts one reference for the
+/// spawner's side when it publishes it.
+pub(crate) unsafe fn monitor_at_spawn(owner: CellPtr, child: CellPtr, id: u64) {
+    let target = CellRef::adopt(child);
+    // SAFETY: the caller's word.
+    match unsafe { Ext::of(owner) }.monitors.get_mut(&id) {
+        Some(watched) => watched.target = Some(target),
+        None => unreachable!("prepared just before"),
+    }
+    let watcher = Watcher::Process { cell: owner.to_ref(), id };
+    // SAFETY: the caller's word.
+    unsafe { Ext::of(child) }.watchers.insert((owner.pid().to_bits(), id), watcher);
+}
+
+/// A prepared monitor's process could not be made.
+pub(crate) fn nobody_there(owner: CellPtr, id: u64, pid: Pid) {
+    let down = Down { pid, reason: ExitReason::NoProc };
+    let _ = signal::send(owner, Signal::Down { id, down });
+}
+
+/// Takes a monitor back. `true`: it was active, and no DOWN will come.
+///
+/// # Safety
+/// The caller is `owner`'s owner.
+pub(crate) unsafe fn demonitor(owner: CellPtr, monitor: MonitorRef) -> bool {
+    // SAFETY: the caller's word.
+    let Some(ext) = (unsafe { Ext::get(owner) }) else { return false };
+    let Some(watched) = ext.monitors.remove(&monitor.id) else { return false };
+    watched.forget((owner.pid().to_bits(), monitor.id));
+    true
+}
+
+/// A DOWN has come to its owner: it becomes a message if the monitor is still active.
+pub(crate) fn receive_down(cell: CellPtr, cursor: &mut Cursor, id: u64, down: Down) {
+    // SAFETY: called in the drain of the owner's run.
+    let Some(watched) = (unsafe { Ext::get(cell) }).and_then(|ext| ext.monitors.remove(&id)) else {
+        return;
+    };
+    signal::deliver(cell, cursor, || (watched.make)(down));
+}
+
+impl Watcher {
+    /// Tells of the end.
+    pub(crate) fn fire(self, down: Down) {
+        match self {
+            Watcher::Process { cell, id } => {
+                let _ = signal::send(cell.ptr(), Signal::Down { id, down });
+            }
+            Watcher::Future(reply) => reply.send(down),
+            Watcher::Countdown(countdown) => countdown.end(),
+        }
+    }
+}
+
+/// The end of a process, for who is not one: resolves once, also if it had already ended.
+#[must_use = "a future does nothing until it is awaited"]
+#[derive(Debug)]
+pub struct DownFuture {
+    pub(crate) pid: Pid,
+    pub(crate) answer: Answered<Down>,
+}
+
+impl Future for DownFuture {
+    type Output = Down;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Down> {
+        let pid = self.pid;
+        Pin::new(&mut self.answer)
+            .poll(cx)
+            // The watcher answers always; it is dropped unanswered with its runtime only.
+            .map(|answer| answer.unwrap_or(Down { pid, reason: ExitReason::NoProc }))
+    }
+}

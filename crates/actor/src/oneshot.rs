@@ -1,0 +1,50 @@
+//! One value for who waits, without a request: a [`Reply`] and the future of its value.
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context as TaskContext, Poll},
+};
+
+use crate::{CallError, Reply, call::{self, Waiting}};
+
+/// The future of a [`Reply`] that is already on its way.
+#[must_use = "a future does nothing until it is awaited"]
+pub struct Answered<T>(Option<Waiting<T>>);
+
+/// Makes a reply and the future of its value.
+pub fn oneshot<T: Send + 'static>() -> (Reply<T>, Answered<T>) {
+    let mut kept = None;
+    let mut waiting = call::waiting::<(), T>(|reply| kept = Some(reply));
+    waiting.mark_sent();
+    match kept {
+        Some(reply) => (reply, Answered(Some(waiting))),
+        None => unreachable!("`make` calls its closure"),
+    }
+}
+
+impl<T> Future for Answered<T> {
+    type Output = Result<T, CallError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
+        let Some(waiting) = &mut self.0 else {
+            return Poll::Ready(Err(CallError::NoReply));
+        };
+        if !waiting.is_replied() && !waiting.register(cx.waker()) {
+            return Poll::Pending;
+        }
+        let result = waiting.finish();
+        self.0 = None;
+        Poll::Ready(result)
+    }
+}
+
+impl<T> fmt::Debug for Answered<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Answered(..)")
+    }
+}
+
+// The value is moved out of the node, never pinned in it.
+impl<T> Unpin for Answered<T> {}

@@ -1,0 +1,54 @@
+//! How a process is to be started, beside its arguments.
+
+use crate::Name;
+
+/// Options of a process. Every way to start something takes the same value.
+#[derive(Clone, Debug, Default)]
+#[must_use = "options do nothing until something is started with them"]
+pub struct SpawnOptions {
+    name: Option<Name>,
+}
+
+impl SpawnOptions {
+    /// No options.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Registers the process under `name` before its `init` runs. If the name is taken, nothing is
+    /// started: `StartError::NameTaken`. Free again when the process's end can be seen.
+    pub fn name(mut self, name: impl Into<Name>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    pub(crate) fn is_default(&self) -> bool {
+        self.name.is_none()
+    }
+
+    pub(crate) fn into_name(self) -> Option<Name> {
+        self.name
+    }
+}
+
+/// What a process knows of its start.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct StartInfo {
+    /// 1 for the first start, 2 for the first restart, and so on.
+    pub attempt: u32,
+    /// How the incarnation before this one ended.
+    pub last_exit: Option<crate::ExitReason>,
+}
+
+impl StartInfo {
+    /// A first start.
+    pub fn first() -> Self {
+        StartInfo { attempt: 1, last_exit: None }
+    }
+
+    /// The start after an incarnation that ended with `last_exit`.
+    pub fn after(&self, last_exit: crate::ExitReason) -> Self {
+        StartInfo { attempt: self.attempt.saturating_add(1), last_exit: Some(last_exit) }
+    }
+}

@@ -1,0 +1,80 @@
+//! The answering side of a call.
+#![expect(unsafe_code, reason = "writes the value into the call's node")]
+
+use std::{fmt, marker::PhantomData, ptr::NonNull};
+
+use crate::call::{self, Answer, CallNode};
+
+/// Answers one call, once, from anywhere: the handler that got it, a later one, another thread.
+///
+/// Dropped unanswered it tells its caller so at once: with the exit reason if the process that had it
+/// ended (by an error, a panic, a kill, or with the request still unread), else with
+/// [`CallError::NoReply`](crate::CallError::NoReply).
+///
+/// # Differences from OTP
+/// Who holds the `Reply` answers. In OTP a call fails when the called process dies, even if another
+/// one could still answer.
+#[must_use = "a reply that is dropped tells its caller that there is none"]
+pub struct Reply<T> {
+    node: NonNull<CallNode>,
+    _value: PhantomData<fn(T)>,
+}
+
+// SAFETY: it owns one side of the node, whose word orders the two sides; it carries a `T` to the
+// caller's thread.
+unsafe impl<T: Send> Send for Reply<T> {}
+// SAFETY: a shared reference can only look at the word.
+unsafe impl<T: Send> Sync for Reply<T> {}
+
+impl<T> Reply<T> {
+    /// # Safety
+    /// `node` is a fresh call's node with room for a `T`, and this is its only `Reply`.
+    pub(crate) unsafe fn new(node: NonNull<CallNode>) -> Self {
+        Reply { node, _value: PhantomData }
+    }
+}
+
+impl<T: Send + 'static> Reply<T> {
+    /// Answers. If nobody waits any more, the value is dropped.
+    pub fn send(self, value: T) {
+        let node = self.node;
+        std::mem::forget(self);
+        // SAFETY: this was the node's `Reply`; the value is written before the word is completed.
+        unsafe {
+            call::value_ptr::<T>(node).write(value);
+        }
+        // SAFETY: the one answer.
+        unsafe { call::complete::<T>(node, Answer::Value, None) };
+    }
+
+    /// Answers if the caller still waits.
+    ///
+    /// # Errors
+    /// The value, back, if the caller has given up. A caller that gives up at this very moment may
+    /// still be missed.
+    pub fn try_send(self, value: T) -> Result<(), T> {
+        if self.is_awaited() {
+            self.send(value);
+            Ok(())
+        } else {
+            Err(value)
+        }
+    }
+
+    /// Whether the caller still waits.
+    pub fn is_awaited(&self) -> bool {
+        call::is_awaited(self.node)
+    }
+}
+
+impl<T> Drop for Reply<T> {
+    fn drop(&mut self) {
+        call::unanswered(self.node);
+    }
+}
+
+impl<T> fmt::Debug for Reply<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Reply(..)")
+    }
+}

@@ -1,0 +1,258 @@
+//! A call as its caller sees it.
+
+use std::{
+    fmt,
+    future::{Future, IntoFuture},
+    marker::PhantomData,
+    pin::Pin,
+    task::{Context as TaskContext, Poll},
+    time::Duration,
+};
+
+use whitebeam_scheduler::Sleep;
+
+use crate::{
+    CallError, Reply, blocking,
+    call::{self, Waiting},
+    cell::{CellPtr, CellRef},
+    local, timeouts,
+};
+
+/// How long a call waits for its reply unless it says otherwise, as in OTP.
+pub const CALL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A call that is not yet sent: its request is built, and goes out when it is first polled.
+///
+/// Await it on any executor, or end it with [`blocking`](Self::blocking) on a plain thread. Dropped
+/// before its reply came it is forgotten: neither reply nor error of it can be seen later. It may be
+/// moved between polls, to another actor or executor.
+///
+/// | error | when |
+/// | --- | --- |
+/// | `NoProc` | the process had ended |
+/// | `Exit(reason)` | it ended before it answered; told at once |
+/// | `NoReply` | it dropped the reply and lives on |
+/// | `Timeout` | no answer within 5 s, or the time given |
+#[must_use = "a call does nothing until it is awaited (or ended with `.blocking()`)"]
+pub struct Call<'a, M, T> {
+    future: CallFuture<'a, M, T>,
+}
+
+/// The future of a [`Call`].
+#[must_use = "a call does nothing until it is awaited (or ended with `.blocking()`)"]
+pub struct CallFuture<'a, M, T> {
+    waiting: Waiting<T>,
+    to: Address<'a>,
+    /// `None`: as long as it takes.
+    timeout: Option<Duration>,
+    timer: Timer,
+    _request: PhantomData<fn(M)>,
+}
+
+enum Address<'a> {
+    Borrowed(CellPtr, PhantomData<&'a ()>),
+    Owned(CellRef),
+}
+
+enum Timer {
+    /// Not sent yet, or no timeout.
+    None,
+    /// The running cell looks after it, see [`timeouts`].
+    Lazy(CellPtr),
+    Own(Sleep),
+}
+
+impl Address<'_> {
+    #[inline]
+    fn ptr(&self) -> CellPtr {
+        match self {
+            Address::Borrowed(cell, _) => *cell,
+            Address::Owned(cell) => cell.ptr(),
+        }
+    }
+}
+
+#[inline]
+pub(crate) fn call<M: Send + 'static, T: Send + 'static>(
+    to: &CellRef,
+    f: impl FnOnce(Reply<T>) -> M,
+) -> Call<'_, M, T> {
+    Call {
+        future: CallFuture {
+            waiting: call::waiting::<M, T>(f),
+            to: Address::Borrowed(to.ptr(), PhantomData),
+            timeout: Some(CALL_TIMEOUT),
+            timer: Timer::None,
+            _request: PhantomData,
+        },
+    }
+}
+
+impl<'a, M, T> Call<'a, M, T> {
+    /// Waits at most `time` for the reply, from the first poll on. Never less; a timeout of 250 ms and
+    /// more may come up to 8 ms late.
+    pub fn timeout(mut self, time: Duration) -> Self {
+        self.future.timeout = Some(time);
+        self
+    }
+
+    /// Waits as long as it takes.
+    pub fn no_timeout(mut self) -> Self {
+        self.future.timeout = None;
+        self
+    }
+
+    /// The same call with an address of its own: it may outlive the reference it was made with. Costs
+    /// one counter.
+    pub fn owned(self) -> Call<'static, M, T> {
+        let CallFuture { waiting, to, timeout, timer, _request } = self.future;
+        let to = match to {
+            Address::Borrowed(cell, _) => Address::Owned(cell.to_ref()),
+            Address::Owned(cell) => Address::Owned(cell),
+        };
+        Call { future: CallFuture { waiting, to, timeout, timer, _request } }
+    }
+
+    /// Sends the request and waits for the reply on this thread.
+    ///
+    /// # Errors
+    /// As for awaiting it.
+    ///
+    /// # Panics
+    /// On a worker thread: it would hold up every actor that the worker has. Await the call there.
+    pub fn blocking(self) -> Result<T, CallError> {
+        let scheduler = self.future.to.ptr().shared().scheduler();
+        assert!(
+            !local::in_actor() && !scheduler.is_worker(),
+            "`Call::blocking` on a worker thread would hold up its actors: await the call instead"
+        );
+        if scheduler.is_simulated() {
+            let scheduler = scheduler.clone();
+            return scheduler.block_on(self.into_future());
+        }
+        let CallFuture { mut waiting, to, timeout, .. } = self.future;
+        blocking::wait(scheduler, timeout, |waker| {
+            if waiting.is_unsent() {
+                if !waiting.register(waker) && !waiting.send(to.ptr()) {
+                    return Some(Err(CallError::NoProc));
+                }
+            }
+            waiting.is_replied().then(|| waiting.finish())
+        })
+        .unwrap_or(Err(CallError::Timeout { accepted: true }))
+    }
+}
+
+impl<'a, M, T> IntoFuture for Call<'a, M, T> {
+    type Output = Result<T, CallError>;
+    type IntoFuture = CallFuture<'a, M, T>;
+
+    fn into_future(self) -> CallFuture<'a, M, T> {
+        self.future
+    }
+}
+
+// The reply is moved out of the node, never pinned in it; the timer is pinned where it is polled.
+impl<M, T> Unpin for CallFuture<'_, M, T> {}
+
+impl<M, T> CallFuture<'_, M, T> {
+    #[inline]
+    fn start(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<T, CallError>> {
+        if self.waiting.register(cx.waker()) {
+            // Answered before it was sent: the closure gave the reply away.
+            return Poll::Ready(self.waiting.finish());
+        }
+        if !self.waiting.send(self.to.ptr()) {
+            return Poll::Ready(Err(CallError::NoProc));
+        }
+        if let Some(timeout) = self.timeout {
+            self.set_timer(cx, timeout);
+        }
+        Poll::Pending
+    }
+
+    #[inline]
+    fn set_timer(&mut self, cx: &mut TaskContext<'_>, timeout: Duration) {
+        let lazy = local::polled_with(cx.waker())
+            .filter(|cell| timeouts::note(*cell, self.waiting.node(), timeout));
+        self.timer = match lazy {
+            Some(cell) => Timer::Lazy(cell),
+            None => Timer::Own(self.sleep(cx, timeout)),
+        };
+    }
+
+    #[cold]
+    fn sleep(&self, cx: &mut TaskContext<'_>, timeout: Duration) -> Sleep {
+        let mut sleep = self.to.ptr().shared().scheduler().sleep(timeout);
+        let _ = Pin::new(&mut sleep).poll(cx);
+        sleep
+    }
+
+    fn is_late(&mut self, cx: &mut TaskContext<'_>) -> bool {
+        match &mut self.timer {
+            Timer::None => false,
+            Timer::Lazy(cell) if local::polled_with(cx.waker()) == Some(*cell) => {
+                timeouts::is_expired(self.waiting.node())
+            }
+            Timer::Lazy(_) => {
+                // Moved away from the cell that looked after it: from here on by its own timer.
+                if let Some(timeout) = self.timeout {
+                    self.timer = Timer::Own(self.sleep(cx, timeout));
+                }
+                false
+            }
+            Timer::Own(sleep) => Pin::new(sleep).poll(cx).is_ready(),
+        }
+    }
+
+    #[inline]
+    fn settle_timer(&mut self) {
+        match std::mem::replace(&mut self.timer, Timer::None) {
+            Timer::None => {}
+            Timer::Lazy(_) => timeouts::forget(self.waiting.node()),
+            Timer::Own(sleep) => drop(sleep),
+        }
+    }
+}
+
+impl<M, T> Future for CallFuture<'_, M, T> {
+    type Output = Result<T, CallError>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        if this.waiting.is_done() {
+            // Polled after it was ready.
+            return Poll::Ready(Err(CallError::NoReply));
+        }
+        if this.waiting.is_unsent() {
+            return this.start(cx);
+        }
+        if this.waiting.is_replied() {
+            this.settle_timer();
+            return Poll::Ready(this.waiting.finish());
+        }
+        if this.is_late(cx) {
+            this.settle_timer();
+            this.waiting.abandon();
+            return Poll::Ready(Err(CallError::Timeout { accepted: true }));
+        }
+        if this.waiting.register(cx.waker()) {
+            this.settle_timer();
+            return Poll::Ready(this.waiting.finish());
+        }
+        Poll::Pending
+    }
+}
+
+impl<M, T> fmt::Debug for Call<'_, M, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Call(to {})", self.future.to.ptr().pid())
+    }
+}
+
+impl<M, T> fmt::Debug for CallFuture<'_, M, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CallFuture(to {})", self.to.ptr().pid())
+    }
+}

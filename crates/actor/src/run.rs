@@ -1,0 +1,364 @@
+//! One turn of an actor: drain, signals, the suspended handler, messages, settle.
+//!
+//! ```text
+//!   drain ──▶ attend (flags, an end that was decided, a suspended handler, children's ends)
+//!     ▲            │
+//!     │            ▼
+//!     │        messages, one at a time, until none is left, the turn is over, or a flag is up
+//!     │            │
+//!     └── new ── settle ── nothing new: idle, and the cell may not be touched any more
+//! ```
+//!
+//! Panics are caught once per turn, not per message; the turn ends with one.
+#![expect(unsafe_code, reason = "the owner's loop: cursor, state and frame by pointer")]
+
+use std::{
+    mem::size_of,
+    panic::{AssertUnwindSafe, catch_unwind},
+    ptr::{NonNull, null_mut},
+    task::Poll,
+};
+
+use whitebeam_scheduler::{Ran, RunHeader, RunVt, Turn};
+use whitebeam_sync::{
+    node::Node,
+    shim::atomic::Ordering,
+};
+
+use crate::{
+    Actor, Context, ExitReason,
+    call,
+    cell::{ActorVt, CellPtr, bit, class_of, flag, type_name},
+    children,
+    end::{self, How, Left},
+    ext::Ext,
+    frame::{self, First, FrameHdr, Outcome},
+    local::Running,
+    message::{self, tag},
+    signal, spawn, timeouts,
+};
+
+/// The tables of an actor's type.
+pub(crate) struct Table<A>(std::marker::PhantomData<A>);
+
+impl<A: Actor> Table<A> {
+    pub(crate) const VT: ActorVt = ActorVt {
+        run: RunVt { run: run::<A> },
+        drop_state: drop_state::<A>,
+        ends_inline: !has_terminate::<A>(),
+        cell_size: class_of::<A>().size(),
+        type_name: type_name::<A>,
+    };
+}
+
+/// Whether `A` has a `terminate` of its own: the default's future captures nothing.
+const fn has_terminate<A: Actor>() -> bool {
+    const fn size_of_output<'a, A: Actor, F, R>(_: &F) -> usize
+    where
+        F: FnOnce(&'a mut A, &'a ExitReason, &'a mut Context<A>) -> R,
+    {
+        size_of::<R>()
+    }
+    size_of_output::<A, _, _>(&A::terminate) > 1
+}
+
+unsafe fn drop_state<A: Actor>(cell: CellPtr) {
+    // SAFETY: the table is `A`'s; the rest is the caller's word.
+    unsafe { cell.drop_state::<A>() };
+}
+
+/// What a turn came to.
+enum Flow {
+    /// Settled: the cell may be someone else's already.
+    Idle,
+    /// Work is left.
+    Again,
+    /// The process is to end now.
+    End,
+}
+
+/// What is to be done after [`attend`].
+enum Next {
+    Messages,
+    /// A handler is suspended: nothing to do until it is woken.
+    Settle,
+    /// Look at the inbox again.
+    Drain,
+    Leave(Flow),
+}
+
+/// Bits that [`attend`] looks after.
+const ATTENTION: u32 = bit::DOOMED | bit::YIELDED | bit::CHILDREN_DOWN | bit::POLL;
+
+/// The function behind [`RunVt::run`].
+unsafe fn run<A: Actor>(header: NonNull<RunHeader>, turn: &mut Turn<'_>) -> Ran {
+    // SAFETY: run queues hold cells that stay allocated while they are scheduled.
+    let cell = unsafe { CellPtr::new(header.cast()) };
+    if cell.header().has(bit::ENDED) {
+        return end::dispose(cell);
+    }
+    if cell.header().has(bit::SLOW) {
+        turn.mark_slow();
+    }
+    let running = Running::enter(cell);
+    let flow = catch_unwind(AssertUnwindSafe(|| messages::<A>(cell, turn)));
+    drop(running);
+    match flow {
+        Ok(Flow::Idle) => Ran::Done,
+        Ok(Flow::Again) => {
+            if turn.is_slow() {
+                cell.header().set(bit::SLOW);
+            }
+            Ran::Again
+        }
+        Ok(Flow::End) => {
+            // SAFETY: a turn that does not end idle still owns the cell.
+            let doom = unsafe { Ext::get(cell) }.and_then(|ext| ext.doom.take());
+            finished(cell, doom.map_or(ExitReason::Normal, |doom| doom.reason))
+        }
+        Err(panic) => finished(cell, ExitReason::from_panic(panic)),
+    }
+}
+
+#[cold]
+fn finished(cell: CellPtr, reason: ExitReason) -> Ran {
+    match end::finish(cell, reason) {
+        Left::Nothing => Ran::Done,
+        Left::Backlog => Ran::Again,
+    }
+}
+
+#[inline]
+fn messages<A: Actor>(cell: CellPtr, turn: &mut Turn<'_>) -> Flow {
+    let header = cell.header();
+    loop {
+        // SAFETY: the turn owns the cell; no other reference to the cursor is alive here.
+        let cursor = unsafe { cell.cursor() };
+        // SAFETY: as above, and this is the inbox's cursor.
+        let drained = unsafe {
+            header.inbox.drain(cursor, |cursor, node| signal::receive(cell, cursor, node))
+        };
+        if drained.messages > 0 {
+            header.note_length();
+        }
+        let bits = header.bits.load(Ordering::Relaxed);
+        let suspended = !header.frame.load(Ordering::Relaxed).is_null();
+        let mut handle = true;
+        if suspended || drained.tagged || bits & ATTENTION != 0 || header.inbox.flags() != 0 {
+            match attend::<A>(cell, drained.woken, turn) {
+                Next::Messages => {}
+                Next::Settle => handle = false,
+                Next::Drain => continue,
+                Next::Leave(flow) => return flow,
+            }
+        }
+        while handle {
+            // SAFETY: as above; the reference ends before the handler runs.
+            let Some(node) = (unsafe { cell.cursor() }).pop() else { break };
+            let suspended = handle_one::<A>(cell, node);
+            if turn.tick() {
+                return Flow::Again;
+            }
+            let bits = header.bits.load(Ordering::Relaxed);
+            if suspended && bits & bit::YIELDED != 0 {
+                return Flow::Again;
+            }
+            if suspended || bits & ATTENTION != 0 || header.inbox.flags() != 0 {
+                break;
+            }
+        }
+        // Set by the last handler. What `attend` has just put off needs a signal to go on.
+        if handle && header.bits.load(Ordering::Relaxed) & ATTENTION != 0 {
+            continue;
+        }
+        // SAFETY: the turn owns the cell; nothing of it is used after success.
+        if unsafe { header.inbox.settle(cell.cursor_ptr()) } {
+            return Flow::Idle;
+        }
+    }
+}
+
+/// Handles one node. `true`: the handler is suspended.
+#[inline]
+fn handle_one<A: Actor>(cell: CellPtr, node: NonNull<Node>) -> bool {
+    // SAFETY: popped: the turn's own.
+    let vt = unsafe { Node::vt(node) };
+    cell.header().took(u32::from(vt.counted));
+    let msg = if vt.tag == tag::MESSAGE {
+        // SAFETY: nodes of this tag in this cell's inbox carry an `A::Msg`.
+        let msg = unsafe { message::take::<A::Msg>(node) };
+        // SAFETY: the turn owns the cell; the payload is out.
+        unsafe { cell.cursor().retire(node) };
+        msg
+    } else if vt.tag == tag::CALL {
+        // SAFETY: a request in this cell's inbox is an `A::Msg`; the node is the reply's from here on.
+        unsafe { call::take_request::<A::Msg>(node) }
+    } else {
+        return start_init::<A>(cell, node);
+    };
+    // SAFETY: messages are handled when init is done, so the state is there, and no frame exists that
+    // borrows it; the turn owns the cell. The state outlives the frame (`end::finish_but_for_parent`).
+    let first = unsafe { frame::start::<A, _>(cell, |cx| (*cell.state::<A>()).handle(msg, cx)) };
+    match first {
+        First::Done(outcome) => {
+            done(cell, outcome);
+            false
+        }
+        First::Suspended(frame) => suspend(cell, frame),
+    }
+}
+
+/// A handler has finished.
+#[inline]
+fn done(cell: CellPtr, outcome: Outcome) {
+    if let Err(reason) = outcome {
+        end::doom(cell, reason, How::Own);
+    }
+    if !cell.header().has(bit::DOOMED) {
+        call::flush_deferred(None);
+    }
+}
+
+fn suspend(cell: CellPtr, frame: NonNull<FrameHdr>) -> bool {
+    cell.header().frame.store(frame.as_ptr(), Ordering::Relaxed);
+    call::flush_deferred(None);
+    true
+}
+
+/// The first thing a process does.
+#[inline(never)]
+fn start_init<A: Actor>(cell: CellPtr, node: NonNull<Node>) -> bool {
+    // SAFETY: the other node in a private FIFO is the one that the cell was spawned with, an `A`'s.
+    let (args, ack) = unsafe { spawn::take_init::<A>(cell, node) };
+    // SAFETY: the turn owns the cell, there is no frame, and nothing is borrowed but the context.
+    let first = unsafe {
+        frame::start::<A, _>(cell, |cx| async move {
+            let me = ack.as_ref().map(|_| cx.me());
+            let state = A::init(args, cx).await?;
+            // SAFETY: the frame runs in turns of the cell's owner; there is no state yet.
+            unsafe { cell.write_state::<A>(state) };
+            if let Some((ack, me)) = ack.zip(me) {
+                ack.send(Ok(me));
+            }
+            Ok(())
+        })
+    };
+    match first {
+        First::Done(outcome) => {
+            init_done(cell, outcome);
+            false
+        }
+        First::Suspended(frame) => suspend(cell, frame),
+    }
+}
+
+fn init_done(cell: CellPtr, outcome: Outcome) {
+    match outcome {
+        Ok(()) => cell.header().clear(bit::INIT),
+        // No state, so no `terminate`. The starter is told when the process is gone.
+        Err(reason) => return end::doom(cell, reason, How::Abrupt),
+    }
+    done(cell, Ok(()));
+}
+
+/// Whatever is not a message. See the module's picture.
+fn attend<A: Actor>(cell: CellPtr, woken: bool, turn: &mut Turn<'_>) -> Next {
+    let header = cell.header();
+    let mut woken = woken;
+    let flags = header.inbox.take_flags(u32::MAX);
+    if flags & flag::KILL != 0 {
+        end::doom(cell, ExitReason::Killed, How::Abrupt);
+    }
+    if flags & flag::SHUTDOWN != 0 {
+        end::doom(cell, ExitReason::Shutdown, How::Orderly);
+    }
+    if flags & flag::TIMEOUT != 0 {
+        // SAFETY: the turn owns the cell.
+        woken |= unsafe { timeouts::due(cell) };
+    }
+    if header.has(bit::DOOMED)
+        && let Some(next) = wind_down::<A>(cell)
+    {
+        return next;
+    }
+    let Some(frame) = NonNull::new(header.frame.load(Ordering::Relaxed)) else {
+        if header.has(bit::CHILDREN_DOWN) && header.has(bit::STATE) {
+            // SAFETY: the turn owns the cell, the state is there and no frame borrows it.
+            unsafe { children::deliver(cell) };
+            if header.has(bit::DOOMED) {
+                return Next::Drain;
+            }
+        }
+        header.clear(bit::YIELDED | bit::POLL);
+        return Next::Messages;
+    };
+    if header.has(bit::YIELDED | bit::POLL) {
+        header.clear(bit::YIELDED | bit::POLL);
+        woken = true;
+    }
+    if !woken {
+        return Next::Settle;
+    }
+    // SAFETY: the frame is the cell's, and the turn owns the cell.
+    match unsafe { frame::poll(frame, cell) } {
+        Poll::Pending => {
+            call::flush_deferred(None);
+            if header.has(bit::YIELDED) || turn.tick() {
+                // Polled again in the next turn, whoever wakes it.
+                header.set(bit::YIELDED);
+                return Next::Leave(Flow::Again);
+            }
+            Next::Drain
+        }
+        Poll::Ready(outcome) => {
+            header.frame.store(null_mut(), Ordering::Relaxed);
+            // SAFETY: out of the cell just above.
+            unsafe { frame::drop_suspended(frame) };
+            if header.has(bit::TERMINATING) {
+                return Next::Leave(Flow::End);
+            }
+            if header.has(bit::INIT) {
+                init_done(cell, outcome);
+            } else {
+                done(cell, outcome);
+            }
+            Next::Drain
+        }
+    }
+}
+
+/// Carries out an end that was decided. `None`: the handler that is running may finish first.
+#[cold]
+fn wind_down<A: Actor>(cell: CellPtr) -> Option<Next> {
+    let header = cell.header();
+    // SAFETY: the turn owns the cell.
+    let doom = unsafe { Ext::of(cell) }.doom.as_ref()?;
+    let (orderly, waits, reason) = (doom.orderly, doom.waits, doom.reason.clone());
+    let suspended = !header.frame.load(Ordering::Relaxed).is_null();
+    if suspended && (waits || header.has(bit::TERMINATING)) && orderly {
+        return None;
+    }
+    let ends_now = !orderly || !const { has_terminate::<A>() } || !header.has(bit::STATE);
+    if ends_now || header.has(bit::TERMINATING) {
+        return Some(Next::Leave(Flow::End));
+    }
+    if let Some(panic) = end::drop_frame(cell) {
+        end::doom(cell, panic, How::Abrupt);
+        return Some(Next::Leave(Flow::End));
+    }
+    header.set(bit::TERMINATING);
+    // SAFETY: the state is there, the frame that borrowed it is gone, and the state outlives this one.
+    let first = unsafe {
+        frame::start::<A, _>(cell, |cx| async move {
+            (*cell.state::<A>()).terminate(&reason, cx).await;
+            Ok(())
+        })
+    };
+    Some(match first {
+        First::Done(_) => Next::Leave(Flow::End),
+        First::Suspended(frame) => {
+            suspend(cell, frame);
+            if header.has(bit::YIELDED) { Next::Leave(Flow::Again) } else { Next::Drain }
+        }
+    })
+}

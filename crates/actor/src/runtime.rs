@@ -1,0 +1,333 @@
+//! The runtime as a value, and the handle to it.
+
+use std::{fmt, future::Future, ops::Deref, sync::Arc, time::Duration};
+
+use whitebeam_scheduler::{Scheduler, Simulation, Task, WorkerMetrics};
+
+use crate::{
+    Actor, ActorRef, BuildError, ExitReason, Info, Name, Pid, ShutdownReport, SpawnOptions, Start,
+    Target,
+    cell::CellPtr,
+    info, local,
+    monitor::{Down, DownFuture, Watcher},
+    oneshot::oneshot,
+    panic_place,
+    shared::Shared,
+    shutdown,
+    signal::{self, Signal},
+    spawn::{self, Relation},
+};
+
+/// A scheduler with its processes. Several may live in one program; nothing is shared between them.
+///
+/// Dropped without [`shutdown`](Handle::shutdown), it kills what is left and waits for at most
+/// [`DROP_WAIT`].
+pub struct Runtime {
+    handle: Handle,
+    engine: Engine,
+}
+
+enum Engine {
+    Threads(Scheduler),
+    Simulated(Simulation),
+}
+
+/// How long dropping a [`Runtime`] waits for handlers that do not return.
+pub const DROP_WAIT: Duration = Duration::from_secs(5);
+
+/// Settings of a [`Runtime`].
+#[derive(Debug, Default)]
+#[must_use = "a builder does nothing until `build`"]
+pub struct Builder {
+    workers: Option<usize>,
+    name: Option<String>,
+}
+
+/// A handle to a runtime: cheap to clone, usable from any thread.
+#[derive(Clone)]
+pub struct Handle {
+    shared: Arc<Shared>,
+}
+
+/// Starts processes with options: [`Handle::with`].
+#[must_use = "options do nothing until something is started with them"]
+pub struct RuntimeSpawner<'a> {
+    handle: &'a Handle,
+    options: SpawnOptions,
+}
+
+impl Runtime {
+    /// A runtime with one worker per core.
+    ///
+    /// # Errors
+    /// The threads could not be started.
+    pub fn new() -> Result<Runtime, BuildError> {
+        Self::builder().build()
+    }
+
+    /// Settings first.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// A runtime on the calling thread, with virtual time, whose every choice is drawn from `seed`.
+    ///
+    /// Nothing runs but inside [`block_on`](Self::block_on). The same program with the same seed runs
+    /// the same way, step by step.
+    ///
+    /// # Errors
+    /// No tag for pids is left.
+    pub fn simulated(seed: u64) -> Result<Runtime, BuildError> {
+        panic_place::install();
+        let shared = Shared::new().ok_or(BuildError::TooManyRuntimes)?;
+        let simulation = Simulation::new(seed);
+        shared.set_scheduler(simulation.handle().clone());
+        local::attach(Arc::as_ptr(&shared));
+        Ok(Runtime { handle: Handle { shared }, engine: Engine::Simulated(simulation) })
+    }
+
+    /// A handle of its own.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Runs a future on this thread while the workers run the processes.
+    ///
+    /// # Panics
+    /// On a worker thread of this runtime.
+    pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        self.handle.shared.scheduler().block_on(future)
+    }
+}
+
+impl Builder {
+    /// Number of worker threads, 1 or more. One per core unless said otherwise.
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.workers = Some(workers);
+        self
+    }
+
+    /// What the worker threads are called, with a number behind.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Starts the workers.
+    ///
+    /// # Errors
+    /// Zero workers; the system gives no more threads (those that were started are stopped); too many
+    /// runtimes are alive in this program.
+    pub fn build(self) -> Result<Runtime, BuildError> {
+        panic_place::install();
+        let shared = Shared::new().ok_or(BuildError::TooManyRuntimes)?;
+        let (start, stop) = (Arc::downgrade(&shared), Arc::downgrade(&shared));
+        let mut builder = Scheduler::builder()
+            .name(self.name.unwrap_or_else(|| "whitebeam".to_owned()))
+            .on_worker_start(move |_| {
+                if let Some(shared) = start.upgrade() {
+                    local::attach(Arc::as_ptr(&shared));
+                }
+            })
+            .on_worker_stop(move |_| {
+                if let Some(shared) = stop.upgrade() {
+                    local::detach(&shared);
+                }
+            });
+        if let Some(workers) = self.workers {
+            builder = builder.workers(workers);
+        }
+        let scheduler = match builder.build() {
+            Ok(scheduler) => scheduler,
+            Err(error) => {
+                shared.stopped();
+                return Err(BuildError::Scheduler(error));
+            }
+        };
+        shared.set_scheduler(scheduler.handle().clone());
+        if cfg!(panic = "abort") {
+            crate::warn_about_abort();
+        }
+        Ok(Runtime { handle: Handle { shared }, engine: Engine::Threads(scheduler) })
+    }
+}
+
+impl Deref for Runtime {
+    type Target = Handle;
+
+    fn deref(&self) -> &Handle {
+        &self.handle
+    }
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        let shared = &self.handle.shared;
+        shutdown::kill_all(shared);
+        match &mut self.engine {
+            Engine::Threads(scheduler) => {
+                let _ = shutdown::wait_for_ends(shared, DROP_WAIT);
+                let stuck = scheduler.shutdown(Some(DROP_WAIT));
+                scheduler.drain(drop);
+                if stuck.is_empty() {
+                    shared.stopped();
+                }
+            }
+            Engine::Simulated(simulation) => {
+                simulation.run_until_idle();
+                local::detach(shared);
+                shared.stopped();
+            }
+        }
+    }
+}
+
+impl Handle {
+    pub(crate) fn of(cell: CellPtr) -> Self {
+        Handle { shared: cell.shared().arc() }
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Starts with options: the same methods, on the options' spawner.
+    pub fn with(&self, options: SpawnOptions) -> RuntimeSpawner<'_> {
+        RuntimeSpawner { handle: self, options }
+    }
+
+    /// Starts a process. Its `init` runs in it, later.
+    ///
+    /// If none can be started (shutdown, a full process table) the address is nobody's.
+    pub fn spawn<A: Actor>(&self, args: A::Args) -> ActorRef<A::Msg> {
+        self.with(SpawnOptions::new()).spawn::<A>(args)
+    }
+
+    /// Starts a process; the future is ready when its `init` is done.
+    pub fn start<A: Actor>(&self, args: A::Args) -> Start<A::Msg> {
+        self.with(SpawnOptions::new()).start::<A>(args)
+    }
+
+    /// Runs a future on the workers: a plain task, no process. Dropping the task cancels it.
+    pub fn spawn_task<F>(&self, future: F) -> Task<F::Output>
+    where
+        F: Future<Output: Send + 'static> + Send + 'static,
+    {
+        self.shared.scheduler().spawn(future)
+    }
+
+    /// Ready after `time`; in virtual time if the runtime is simulated.
+    pub fn sleep(&self, time: Duration) -> whitebeam_scheduler::Sleep {
+        self.shared.scheduler().sleep(time)
+    }
+
+    /// Sends an exit signal from outside. For a process that was started from outside it counts as its
+    /// parent's: an orderly reason ends it in order.
+    pub fn exit(&self, to: impl Target, reason: ExitReason) {
+        if let Some(cell) = to.target().and_then(|pid| self.shared.resolve(pid)) {
+            signal::send_exit(cell.ptr(), None, reason, false);
+        }
+    }
+
+    /// Whether the process has not ended.
+    pub fn is_alive(&self, to: impl Target) -> bool {
+        let cell = to.target().and_then(|pid| self.shared.resolve(pid));
+        cell.is_some_and(|cell| !cell.ptr().is_ended())
+    }
+
+    /// The process that is registered under a name. It may have ended when this returns.
+    pub fn whereis(&self, name: impl Into<Name>) -> Option<Pid> {
+        self.shared.names().whereis(&name.into())
+    }
+
+    /// What can be seen of a process now. `None`: it has ended.
+    pub fn info(&self, of: impl Target) -> Option<Info> {
+        info::of(&of.target().and_then(|pid| self.shared.resolve(pid))?)
+    }
+
+    /// The end of a process. Ready at once with `NoProc` if it has ended.
+    pub fn down(&self, to: impl Target) -> DownFuture {
+        let pid = to.target().unwrap_or(Pid::from_bits(0));
+        let (reply, answer) = oneshot();
+        let gone = match self.shared.resolve(pid) {
+            Some(cell) => {
+                let key = (0, self.shared.next_watch());
+                signal::send(cell.ptr(), Signal::Monitor { key, watcher: Watcher::Future(reply) }).err()
+            }
+            None => Some(Signal::Monitor { key: (0, 0), watcher: Watcher::Future(reply) }),
+        };
+        if let Some(Signal::Monitor { watcher, .. }) = gone {
+            watcher.fire(Down { pid, reason: ExitReason::NoProc });
+        }
+        DownFuture { pid, answer }
+    }
+
+    /// Number of worker threads.
+    pub fn workers(&self) -> usize {
+        self.shared.scheduler().workers()
+    }
+
+    /// Counters of the workers.
+    pub fn metrics(&self) -> Vec<WorkerMetrics> {
+        self.shared.scheduler().metrics()
+    }
+
+    /// All processes that live now. A walk of the process table, for people and tools.
+    pub fn processes(&self) -> Vec<Info> {
+        let mut all = Vec::new();
+        self.shared.walk(|cell| all.extend(info::of(&cell)));
+        all
+    }
+
+    /// Ends all processes in order: those started from outside are told to shut down, and end their
+    /// own. What is left after `within` is killed. Nothing can be started from now on.
+    ///
+    /// Ready when all have ended and their backlogs are disposed of, or when handlers that do not
+    /// return are given up: the report names them.
+    pub fn shutdown(
+        &self,
+        within: Duration,
+    ) -> impl Future<Output = ShutdownReport> + Send + 'static + use<> {
+        shutdown::shutdown(self.shared.clone(), within)
+    }
+}
+
+impl RuntimeSpawner<'_> {
+    fn go<A: Actor>(self, args: A::Args, ack: Option<crate::StartReply<A::Msg>>) -> ActorRef<A::Msg> {
+        let shared = &self.handle.shared;
+        match spawn::spawn::<A>(shared, args, self.options, None, ack, Relation::Plain(None)) {
+            Ok(spawned) => ActorRef::from_cell(spawned.cell),
+            Err(refused) => refused.answer(shared),
+        }
+    }
+
+    /// As [`Handle::spawn`].
+    pub fn spawn<A: Actor>(self, args: A::Args) -> ActorRef<A::Msg> {
+        self.go::<A>(args, None)
+    }
+
+    /// As [`Handle::start`].
+    pub fn start<A: Actor>(self, args: A::Args) -> Start<A::Msg> {
+        let (reply, answer) = oneshot();
+        let _ = self.go::<A>(args, Some(reply));
+        Start::answered(answer)
+    }
+}
+
+impl fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Runtime({} workers)", self.handle.workers())
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Handle({} workers)", self.workers())
+    }
+}
+
+impl fmt::Debug for RuntimeSpawner<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RuntimeSpawner({:?})", self.options)
+    }
+}

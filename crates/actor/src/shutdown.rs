@@ -1,0 +1,233 @@
+//! The end of a runtime.
+//!
+//! 1. Nothing is spawned any more.
+//! 2. Every process that no supervisor has (they end their own) gets a monitor and the flag of an
+//!    ordered end, in batches.
+//! 3. When the last DOWN has come, or at the deadline, whatever is left is killed: by step 1 nothing new
+//!    can come.
+//! 4. Backlogs are waited for; then handlers that do not return are named in the report.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use whitebeam_scheduler::Time;
+use whitebeam_sync::inbox::Push;
+
+use crate::{
+    ExitReason, Info, Pid,
+    cell::{CellRef, bit, flag},
+    info,
+    monitor::{Countdown, Watcher},
+    oneshot::oneshot,
+    shared::Shared,
+    signal::{self, Signal},
+};
+
+/// How the children of one supervisor ended, or those of several added up.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct StopSummary {
+    /// Ended with an orderly reason.
+    pub clean: usize,
+    /// Killed, as a rule since their time was over.
+    pub killed: usize,
+    /// Ended with another reason.
+    pub crashed: usize,
+    /// The first [`EXCEPTIONS`](Self::EXCEPTIONS) of those that crashed.
+    pub exceptions: Vec<(Pid, ExitReason)>,
+}
+
+impl StopSummary {
+    /// Exceptions that are kept by name.
+    pub const EXCEPTIONS: usize = 64;
+}
+
+/// How a runtime ended.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ShutdownReport {
+    /// Processes without a supervisor that ended by themselves, in time. What they supervised ended
+    /// before they did.
+    pub clean: usize,
+    /// Processes, supervised or not, that were killed at the deadline.
+    pub killed: usize,
+    /// Processes whose handler did not return after the kill. They are left behind, with their worker.
+    pub stuck: Vec<Info>,
+    /// How long it took.
+    pub elapsed: Duration,
+}
+
+impl ShutdownReport {
+    /// Whether every process ended in time.
+    pub fn is_clean(&self) -> bool {
+        self.killed == 0 && self.stuck.is_empty()
+    }
+}
+
+/// How long processes get to end after they were killed: what they have in hand, and their destructors.
+const KILL_GRACE: Duration = Duration::from_secs(1);
+/// How often what cannot be waited for is looked at.
+const LOOK: Duration = Duration::from_millis(1);
+
+pub(crate) async fn shutdown(shared: Arc<Shared>, within: Duration) -> ShutdownReport {
+    shared.close();
+    let scheduler = shared.scheduler().clone();
+    let start = scheduler.now();
+    let deadline = start.saturating_add(within);
+    let (done, ended) = oneshot();
+    let countdown = Countdown::new(done);
+    let clean = tell_roots(&shared, &countdown);
+    countdown.end();
+    let in_time = within_time(&scheduler, deadline, ended).await;
+    let mut killed = 0;
+    if !in_time || left(&shared, Left::Alive) > 0 {
+        // What is alive although every process without a supervisor has ended was spawned while they
+        // were told, or belongs to one that was killed: no one is left who would end it in order.
+        while in_time && scheduler.now() < deadline && left(&shared, Left::Alive) > 0 {
+            tell_roots(&shared, &Countdown::new(oneshot().0));
+            scheduler.sleep(LOOK).await;
+        }
+        killed = kill_all(&shared);
+    }
+    let grace = scheduler.now().saturating_add(KILL_GRACE).max(deadline);
+    while scheduler.now() < grace && left(&shared, Left::Allocated) > 0 {
+        scheduler.sleep(LOOK).await;
+    }
+    let mut stuck = Vec::new();
+    shared.walk(|cell| {
+        if !cell.ptr().header().has(bit::ENDED) {
+            stuck.extend(info::of(&cell));
+        }
+    });
+    ShutdownReport {
+        clean: clean.saturating_sub(killed),
+        killed: killed.saturating_sub(stuck.len()),
+        stuck,
+        elapsed: scheduler.now().saturating_since(start),
+    }
+}
+
+/// `true`: it came in time.
+async fn within_time<T>(
+    scheduler: &whitebeam_scheduler::Handle,
+    deadline: Time,
+    ended: crate::oneshot::Answered<T>,
+) -> bool {
+    use std::{future::{Future, poll_fn}, pin::pin, task::Poll};
+    let mut ended = pin!(ended);
+    let mut timer = pin!(scheduler.sleep_until(deadline));
+    poll_fn(|cx| {
+        if ended.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(true);
+        }
+        timer.as_mut().poll(cx).map(|()| false)
+    })
+    .await
+}
+
+/// Step 2. How many were told.
+fn tell_roots(shared: &Shared, countdown: &Arc<Countdown>) -> usize {
+    let mut told = 0;
+    let mut batch: Vec<CellRef> = Vec::new();
+    shared.walk(|cell| {
+        let ptr = cell.ptr();
+        if ptr.header().has(bit::SUPERVISED) || ptr.is_ended() {
+            return;
+        }
+        countdown.add();
+        let watcher = Watcher::Countdown(countdown.clone());
+        let key = (0, shared.next_watch());
+        match signal::send(ptr, Signal::Monitor { key, watcher }) {
+            Ok(()) => {
+                told += 1;
+                batch.push(cell);
+            }
+            Err(_) => countdown.end(),
+        }
+        if batch.len() == 256 {
+            raise(shared, &batch, flag::SHUTDOWN);
+            batch.clear();
+        }
+    });
+    raise(shared, &batch, flag::SHUTDOWN);
+    told
+}
+
+fn raise(shared: &Shared, cells: &[CellRef], flags: u32) {
+    let scheduled = cells.iter().filter_map(|cell| {
+        match cell.ptr().header().inbox.raise(flags) {
+            Push::Schedule => Some(cell.ptr().runnable()),
+            Push::Queued | Push::Closed => None,
+        }
+    });
+    shared.scheduler().schedule_batch(scheduled);
+}
+
+/// Kills whatever lives. How many that were.
+pub(crate) fn kill_all(shared: &Shared) -> usize {
+    shared.close();
+    let mut killed = 0;
+    let mut batch: Vec<CellRef> = Vec::new();
+    shared.walk(|cell| {
+        if cell.ptr().is_ended() {
+            return;
+        }
+        killed += 1;
+        batch.push(cell);
+        if batch.len() == 256 {
+            raise(shared, &batch, flag::KILL);
+            batch.clear();
+        }
+    });
+    raise(shared, &batch, flag::KILL);
+    killed
+}
+
+/// Which processes are counted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Left {
+    /// Those that have not ended.
+    Alive,
+    /// Those, and the ended ones whose backlog is not disposed of.
+    Allocated,
+}
+
+fn left(shared: &Shared, which: Left) -> usize {
+    let mut count = 0;
+    shared.walk(|cell| {
+        let ended = cell.ptr().is_ended();
+        // An ended process without a backlog is a cell that some handle keeps.
+        let disposing = which == Left::Allocated && ended && cell.ptr().has_backlog();
+        count += usize::from(!ended || disposing);
+    });
+    count
+}
+
+/// Waits on this thread until all processes have ended. `false`: not in time.
+pub(crate) fn wait_for_ends(shared: &Shared, most: Duration) -> bool {
+    let scheduler = shared.scheduler();
+    let deadline = scheduler.now().saturating_add(most);
+    while left(shared, Left::Allocated) > 0 {
+        if scheduler.now() >= deadline {
+            return false;
+        }
+        whitebeam_sync::shim::thread::yield_now();
+    }
+    true
+}
+
+impl fmt::Display for ShutdownReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} ended in order, {} killed, {} stuck, in {:.3} s",
+            self.clean,
+            self.killed,
+            self.stuck.len(),
+            self.elapsed.as_secs_f64()
+        )?;
+        for info in &self.stuck {
+            write!(f, "\n  {} {} did not return from its handler", info.pid, info.actor)?;
+        }
+        Ok(())
+    }
+}

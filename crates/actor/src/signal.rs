@@ -1,0 +1,235 @@
+//! Signals: what processes do to each other besides sending messages.
+//!
+//! They travel in the inbox's one stream, so that the order between one pair of processes holds for
+//! both kinds, and take effect when the stream is drained, ahead of a backlog of messages. A signal
+//! that becomes a message of the user's keeps its place among the messages.
+#![expect(unsafe_code, reason = "signal nodes are linked by pointer")]
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    ptr::NonNull,
+};
+
+use whitebeam_sync::{
+    inbox::{Cursor, Push},
+    node::{Node, NodeVt},
+};
+
+use crate::{
+    ExitReason, Pid,
+    cell::{CellPtr, bit, flag},
+    children, end,
+    ext::Ext,
+    link,
+    message::{self, tag},
+    monitor::{self, Watcher},
+    timer,
+};
+
+/// An EXIT as a message, for who traps exits.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Exit {
+    /// Who sent it, or was linked. `None`: it came from outside of the runtime's processes.
+    pub from: Option<Pid>,
+    /// With what reason.
+    pub reason: ExitReason,
+}
+
+/// A signal with a body.
+pub(crate) enum Signal {
+    /// An exit signal: sent, or by a link that broke.
+    Exit { from: Option<Pid>, reason: ExitReason, link: bool },
+    /// `watcher` wants to know of the receiver's end.
+    Monitor { key: monitor::Key, watcher: Watcher },
+    /// It does not any more.
+    Demonitor { key: monitor::Key },
+    /// A process that the receiver monitors has ended.
+    Down { id: u64, down: monitor::Down },
+    /// A timer of the receiver's is due.
+    Timer { id: u64 },
+    /// The sender is linked to the receiver from now on.
+    Link { from: crate::cell::CellRef },
+    /// The sender is not linked to the receiver any more.
+    Unlink { from: Pid },
+}
+
+#[repr(C)]
+struct SignalNode {
+    node: Node,
+    body: Signal,
+}
+
+static VT: NodeVt = NodeVt {
+    tag: tag::SIGNAL,
+    counted: false,
+    urgent: true,
+    detach: false,
+    free,
+    dispose: free_whole,
+};
+
+fn node(body: Signal) -> NonNull<Node> {
+    let whole = Box::new(SignalNode { node: Node::new(&VT), body });
+    // SAFETY: a box is not null.
+    unsafe { NonNull::new_unchecked(Box::into_raw(whole)) }.cast()
+}
+
+/// Moves the body out and leaves the memory to the cursor's `retire`.
+unsafe fn take(node: NonNull<Node>) -> Signal {
+    let whole = node.cast::<SignalNode>().as_ptr();
+    // SAFETY: the caller was given this node as a signal; its body is taken once.
+    unsafe { (&raw const (*whole).body).read() }
+}
+
+unsafe fn free(node: NonNull<Node>) {
+    let whole = node.cast::<std::mem::ManuallyDrop<SignalNode>>().as_ptr();
+    // SAFETY: made by `node` as a box; the body was moved out, so only the memory goes.
+    drop(unsafe { Box::from_raw(whole) });
+}
+
+unsafe fn free_whole(node: NonNull<Node>) {
+    let whole = node.cast::<SignalNode>().as_ptr();
+    // SAFETY: made by `node` as a box; the body is still there.
+    drop(unsafe { Box::from_raw(whole) });
+}
+
+/// Sends a signal. The body comes back if the receiver has ended.
+pub(crate) fn send(to: CellPtr, body: Signal) -> Result<(), Signal> {
+    let node = node(body);
+    // SAFETY: a fresh node, given up.
+    let push = unsafe { to.header().inbox.push_one(node) };
+    if push == Push::Closed {
+        // SAFETY: refused: still ours, its body untouched.
+        let body = unsafe { take(node) };
+        // SAFETY: the body is out.
+        unsafe { free(node) };
+        return Err(body);
+    }
+    to.follow(push);
+    Ok(())
+}
+
+/// Sends an exit signal. It acts before the receiver's next message.
+pub(crate) fn send_exit(to: CellPtr, from: Option<Pid>, reason: ExitReason, link: bool) {
+    if send(to, Signal::Exit { from, reason, link }).is_ok() {
+        to.raise(flag::SIGNAL);
+    }
+}
+
+/// Takes a signal's effect on `cell`, in the drain of its owner's run. Runs no code of the user's.
+///
+/// # Safety
+/// The caller is the cell's owner, and `node` was handed over by its drain.
+pub(crate) unsafe fn receive(cell: CellPtr, cursor: &mut Cursor, node: NonNull<Node>) {
+    // SAFETY: the drain hands over whole nodes.
+    if unsafe { Node::vt(node) }.tag == tag::CHILD_DOWN {
+        cell.header().took(1);
+        // SAFETY: a CHILD_DOWN node is embedded in the cell of a child of this one.
+        unsafe { children::receive_down(cell, node) };
+        return;
+    }
+    // SAFETY: the other urgent nodes are signals.
+    match unsafe { take(node) } {
+        Signal::Exit { from, reason, link } => receive_exit(cell, cursor, from, reason, link),
+        Signal::Monitor { key, watcher } => {
+            // SAFETY: the caller is the owner.
+            unsafe { Ext::of(cell) }.watchers.insert(key, watcher);
+        }
+        Signal::Demonitor { key } => {
+            // SAFETY: the caller is the owner.
+            if let Some(ext) = unsafe { Ext::get(cell) } {
+                ext.watchers.remove(&key);
+            }
+        }
+        Signal::Timer { id } => timer::fired(cell, cursor, id),
+        Signal::Down { id, down } => monitor::receive_down(cell, cursor, id, down),
+        Signal::Link { from } => {
+            // SAFETY: the caller is the owner.
+            unsafe { Ext::of(cell) }.links.insert(from.ptr().pid(), from);
+        }
+        Signal::Unlink { from } => link::receive_unlink(cell, from),
+    }
+    // SAFETY: the body is out, and the node is this cursor's.
+    unsafe { cursor.retire(node) };
+}
+
+/// What happens to a signal that the end of `cell` finds in its stream: who asks is told, who tells is
+/// too late.
+///
+/// # Safety
+/// As for [`receive`].
+pub(crate) unsafe fn receive_late(cell: CellPtr, cursor: &mut Cursor, node: NonNull<Node>, reason: &ExitReason) {
+    // SAFETY: the drain hands over whole nodes.
+    if unsafe { Node::vt(node) }.tag == tag::CHILD_DOWN {
+        cell.header().took(1);
+        // SAFETY: a CHILD_DOWN node is embedded in the cell of a child of this one.
+        unsafe { children::receive_down(cell, node) };
+        return;
+    }
+    // SAFETY: the other urgent nodes are signals.
+    match unsafe { take(node) } {
+        Signal::Monitor { watcher, .. } => {
+            watcher.fire(monitor::Down { pid: cell.pid(), reason: reason.clone() });
+        }
+        Signal::Link { from } => send_exit(from.ptr(), Some(cell.pid()), reason.clone(), true),
+        _ => {}
+    }
+    // SAFETY: the body is out, and the node is this cursor's.
+    unsafe { cursor.retire(node) };
+}
+
+/// What an exit signal does to its receiver: semantics as in OTP, with the parent rule of its servers.
+///
+/// | receiver | sent `Kill` | sent `Normal` | sent, other | link, not active | link, `Normal` | link, other |
+/// | --- | --- | --- | --- | --- | --- | --- |
+/// | does not trap | killed | ignored, unless by itself | dies | ignored | ignored | dies |
+/// | traps | killed | message | message | ignored | message | message |
+///
+/// From the parent, an orderly reason ends the process in order, trapping or not, and any other ends a
+/// trapping one in order. For a process that was started by the runtime, what is sent from outside
+/// comes from its parent.
+fn receive_exit(cell: CellPtr, cursor: &mut Cursor, from: Option<Pid>, reason: ExitReason, link: bool) {
+    let header = cell.header();
+    if link {
+        // SAFETY: called from `receive` only: by the owner.
+        let ext = unsafe { Ext::get(cell) };
+        let active = ext.zip(from).is_some_and(|(ext, from)| ext.links.remove(&from).is_some());
+        if !active {
+            return;
+        }
+    } else if matches!(reason, ExitReason::Kill) {
+        end::doom(cell, ExitReason::Killed, end::How::Abrupt);
+        return;
+    }
+    let trapping = header.has(bit::TRAP);
+    let from_parent = from == header.parent_pid();
+    if from_parent && (trapping || (reason.is_orderly() && !reason.is_normal())) {
+        end::doom(cell, reason, end::How::Orderly);
+    } else if trapping {
+        // SAFETY: called from `receive` only: by the owner.
+        let ext = unsafe { Ext::of(cell) };
+        if let Some(trap) = &ext.trap {
+            deliver(cell, cursor, || trap(Exit { from, reason }));
+        }
+    } else if !reason.is_normal() || from == Some(cell.pid()) {
+        end::doom(cell, reason, end::How::Abrupt);
+    }
+}
+
+/// Appends the message that a signal becomes. `make` is the user's: its panic ends the process.
+pub(crate) fn deliver(cell: CellPtr, cursor: &mut Cursor, make: impl FnOnce() -> NonNull<Node>) {
+    match catch_unwind(AssertUnwindSafe(make)) {
+        // SAFETY: a fresh message node of the actor's own type, given up.
+        Ok(message) => unsafe { cursor.push_back(message) },
+        Err(panic) => end::doom(cell, ExitReason::from_panic(panic), end::How::Abrupt),
+    }
+}
+
+/// Turns a user's constructor into one that makes a message node.
+pub(crate) fn constructor<T, M: 'static>(f: impl Fn(T) -> M + Send + 'static) -> Constructor<T> {
+    Box::new(move |value| message::uncounted(f(value)))
+}
+
+/// Makes the message node of a signal that becomes a message.
+pub(crate) type Constructor<T> = Box<dyn Fn(T) -> NonNull<Node> + Send>;

@@ -1,0 +1,259 @@
+//! Making processes.
+#![expect(unsafe_code, reason = "initialises cells and owns them until they are scheduled")]
+
+use std::{
+    alloc::{Layout, alloc, dealloc, handle_alloc_error},
+    ptr::NonNull,
+};
+
+use whitebeam_sync::{
+    node::{Node, NodeVt},
+    shim::atomic::Ordering,
+};
+
+use crate::{
+    Actor, ActorRef, Pid, SpawnOptions, StartInfo, StartError, StartReply,
+    cell::{self, CellPtr, CellRef, Header, bit},
+    children::{ChildKey, ChildSet, DOWN_VT},
+    ext::Ext,
+    link, local,
+    message::tag,
+    monitor::{self, Down, MonitorRef},
+    run::Table,
+    shared::Shared,
+};
+
+/// What a process is started with: the one node that is in its mailbox when it is published.
+#[repr(C)]
+struct InitNode<A: Actor> {
+    node: Node,
+    args: A::Args,
+    ack: Option<StartReply<A::Msg>>,
+}
+
+impl<A: Actor> InitNode<A> {
+    const LAYOUT: Layout = Layout::new::<Self>();
+    const VT: NodeVt = NodeVt {
+        tag: tag::INIT,
+        counted: false,
+        urgent: false,
+        detach: false,
+        free: free::<A>,
+        dispose: dispose::<A>,
+    };
+}
+
+unsafe fn free<A: Actor>(node: NonNull<Node>) {
+    // SAFETY: allocated by `publish` with this layout.
+    unsafe { dealloc(node.as_ptr().cast(), InitNode::<A>::LAYOUT) };
+}
+
+unsafe fn dispose<A: Actor>(node: NonNull<Node>) {
+    // SAFETY: the body of an init node that did not run is still there.
+    let body = unsafe { node.cast::<InitNode<A>>().read() };
+    // SAFETY: moved out just above.
+    unsafe { free::<A>(node) };
+    drop(body);
+}
+
+/// Moves out what the process is started with, and frees the node.
+///
+/// # Safety
+/// `node` is the init node of `cell`, which was spawned as an `A`, and the caller owns the cell.
+pub(crate) unsafe fn take_init<A: Actor>(
+    cell: CellPtr,
+    node: NonNull<Node>,
+) -> (A::Args, Option<StartReply<A::Msg>>) {
+    // SAFETY: the caller's word; it is taken once.
+    let body = unsafe { node.cast::<InitNode<A>>().read() };
+    // SAFETY: as above.
+    unsafe { cell.cursor().retire(node) };
+    (body.args, body.ack)
+}
+
+/// How a new process is related to the one that spawns it.
+pub(crate) enum Relation<'a> {
+    /// Not at all; its parent is told, if it has one.
+    Plain(Option<Pid>),
+    /// The spawner keeps it in its table and is told of its end.
+    Supervised(CellPtr, &'a mut ChildSet),
+    /// Linked to the spawner.
+    Linked(CellPtr),
+    /// Monitored by the spawner under this number.
+    Monitored(CellPtr, u64),
+}
+
+/// What a spawn gives.
+pub(crate) struct Spawned {
+    pub(crate) cell: CellRef,
+    pub(crate) key: Option<ChildKey>,
+}
+
+/// Makes a process and schedules it. Its `init` runs in it.
+///
+/// When no process can be made (the runtime is shutting down, the process table is full, the name is
+/// taken) the result is a process that has ended already, and the starter is told why.
+pub(crate) fn spawn<A: Actor>(
+    shared: &Shared,
+    args: A::Args,
+    options: SpawnOptions,
+    info: Option<StartInfo>,
+    ack: Option<StartReply<A::Msg>>,
+    relation: Relation<'_>,
+) -> Result<Spawned, Refused<A>> {
+    if shared.is_closing() {
+        return Err(Refused { args, ack, why: StartError::ShuttingDown });
+    }
+    let class = const { cell::class_of::<A>() };
+    let slot = local::with_slab(shared, |free| match free {
+        Some(free) => shared.slab().alloc(free, class),
+        None => shared.slab().alloc_shared(class),
+    });
+    let Some(slot) = slot else {
+        return Err(Refused { args, ack, why: StartError::TableFull });
+    };
+    let pid = Pid::new(shared.tag(), slot.index, slot.generation);
+    let name = options.into_name();
+    if let Some(name) = &name
+        && let Err(owner) = shared.names().register(name.clone(), pid)
+    {
+        // SAFETY: given to us just above, never published.
+        local::with_slab(shared, |free| unsafe { shared.slab().free(free, slot.ptr) });
+        return Err(Refused { args, ack, why: StartError::NameTaken(owner) });
+    }
+    let init = init_node::<A>(args, ack);
+    let header = slot.ptr.cast::<Header>();
+    // SAFETY: a fresh slot of at least a header's size and the state's.
+    unsafe { Header::init(header, const { &Table::<A>::VT }, bit::INIT, Node::new(&DOWN_VT), init) };
+    // SAFETY: initialised just above; allocated until its references are gone.
+    let cell = unsafe { CellPtr::new(header) };
+    if name.is_some() || info.is_some() {
+        // SAFETY: nobody else knows the cell.
+        let ext = unsafe { Ext::of(cell) };
+        ext.start_info = info;
+        ext.name = name;
+    }
+    let mut key = None;
+    // One reference for the process, one for who spawns it.
+    let mut refs = 2;
+    match relation {
+        Relation::Plain(parent) => {
+            let bits = parent.map_or(0, Pid::to_bits);
+            cell.header().parent.store(bits, Ordering::Relaxed);
+        }
+        Relation::Supervised(parent, set) => key = Some(set.add(parent, cell)),
+        Relation::Linked(parent) => {
+            cell.header().parent.store(parent.pid().to_bits(), Ordering::Relaxed);
+            // The spawner's side of the link.
+            refs += 1;
+            // SAFETY: the spawner owns both cells: the new one is not published.
+            unsafe { link::link_at_spawn(parent, cell, pid) };
+        }
+        Relation::Monitored(parent, id) => {
+            cell.header().parent.store(parent.pid().to_bits(), Ordering::Relaxed);
+            // The spawner's side of the monitor.
+            refs += 1;
+            // SAFETY: as above.
+            unsafe { monitor::monitor_at_spawn(parent, cell, id) };
+        }
+    }
+    // SAFETY: this slot, initialised, not published yet.
+    unsafe { shared.slab().publish(slot, refs) };
+    let spawned = Spawned { cell: CellRef::adopt(cell), key };
+    shared.scheduler().schedule(cell.runnable());
+    Ok(spawned)
+}
+
+fn init_node<A: Actor>(args: A::Args, ack: Option<StartReply<A::Msg>>) -> NonNull<Node> {
+    let layout = InitNode::<A>::LAYOUT;
+    // SAFETY: at least a node's size.
+    let memory = unsafe { alloc(layout) }.cast::<InitNode<A>>();
+    let Some(memory) = NonNull::new(memory) else { handle_alloc_error(layout) };
+    let node = Node::new(const { &InitNode::<A>::VT });
+    // SAFETY: fresh memory of this layout.
+    unsafe { memory.write(InitNode { node, args, ack }) };
+    memory.cast()
+}
+
+/// No process was made.
+pub(crate) struct Refused<A: Actor> {
+    args: A::Args,
+    ack: Option<StartReply<A::Msg>>,
+    why: StartError,
+}
+
+impl<A: Actor> Refused<A> {
+    /// Tells the starter, and gives an address that nobody is at.
+    #[cold]
+    pub(crate) fn answer(self, shared: &Shared) -> ActorRef<A::Msg> {
+        drop(self.args);
+        if let Some(ack) = self.ack {
+            ack.send(Err(self.why));
+        }
+        ActorRef::from_cell(shared.nobody())
+    }
+}
+
+/// `spawn_monitor`'s monitor: the number is taken before, so that the spawner's map is free meanwhile.
+pub(crate) fn monitored<A: Actor, M: Send + 'static>(
+    shared: &Shared,
+    parent: CellPtr,
+    args: A::Args,
+    options: SpawnOptions,
+    f: impl FnOnce(Down) -> M + Send + 'static,
+) -> (ActorRef<A::Msg>, MonitorRef) {
+    // SAFETY: called from the parent's context: by its owner.
+    let id = unsafe { monitor::prepare(parent, f) };
+    match spawn::<A>(shared, args, options, None, None, Relation::Monitored(parent, id)) {
+        Ok(spawned) => {
+            let target = spawned.cell.ptr().pid();
+            (ActorRef::from_cell(spawned.cell), MonitorRef { target, id })
+        }
+        Err(refused) => {
+            let nobody = refused.answer(shared);
+            monitor::nobody_there(parent, id, nobody.pid());
+            let target = nobody.pid();
+            (nobody, MonitorRef { target, id })
+        }
+    }
+}
+
+
+/// An actor that is never run.
+struct Nobody;
+
+impl Actor for Nobody {
+    type Args = ();
+    type Msg = ();
+
+    async fn init((): (), _cx: &mut crate::Context<Self>) -> Result<Self, crate::ExitReason> {
+        Ok(Nobody)
+    }
+
+    async fn handle(&mut self, (): (), _cx: &mut crate::Context<Self>) -> Result<(), crate::ExitReason> {
+        Ok(())
+    }
+}
+
+/// A process that has ended before it began: its inbox is closed, its pid is nobody's.
+///
+/// # Panics
+/// The process table cannot give its first slot: the address space is exhausted.
+pub(crate) fn ended_process(shared: &Shared) -> CellRef {
+    let class = const { cell::class_of::<Nobody>() };
+    let Some(slot) = shared.slab().alloc_shared(class) else {
+        panic!("no slot is left in the process table, nor for an address of nobody")
+    };
+    let header = slot.ptr.cast::<Header>();
+    let init = init_node::<Nobody>((), None);
+    // SAFETY: a fresh slot of a cell's size.
+    unsafe { Header::init(header, const { &Table::<Nobody>::VT }, bit::INIT, Node::new(&DOWN_VT), init) };
+    // SAFETY: initialised just above; allocated until its references are gone.
+    let cell = unsafe { CellPtr::new(header) };
+    // SAFETY: this slot, initialised, not published yet. One reference for the process, one for us.
+    unsafe { shared.slab().publish(slot, 2) };
+    if let crate::end::Left::Backlog = crate::end::finish(cell, crate::ExitReason::Normal) {
+        while let whitebeam_scheduler::Ran::Again = crate::end::dispose(cell) {}
+    }
+    CellRef::adopt(cell)
+}

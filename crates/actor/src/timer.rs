@@ -1,0 +1,198 @@
+//! An actor's own timers.
+//!
+//! The message waits in the actor's own part, under a number; the wheel has only the pid and the
+//! number. A timer that fires sends a signal, which becomes the message; one that was cancelled finds no
+//! number. So a timer dies with its process, and cancel never races with delivery: both happen on the
+//! owner's side.
+#![expect(unsafe_code, reason = "the owner's part of a cell is reached by pointer")]
+
+use std::{ptr::NonNull, sync::{Arc, OnceLock, Weak}, time::Duration};
+
+use whitebeam_scheduler::{Expire, Time, TimerKey};
+use whitebeam_sync::{inbox::Cursor, node::Node};
+
+use crate::{
+    Pid,
+    cell::CellPtr,
+    ext::Ext,
+    message,
+    shared::Shared,
+    signal::{self, Signal},
+};
+
+/// Names one timer of one process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TimerRef(pub(crate) u64);
+
+/// A timer that has not fired.
+pub(crate) struct Pending {
+    key: TimerKey,
+    deadline: Time,
+    what: What,
+}
+
+enum What {
+    Once(NonNull<Node>),
+    Every { period: Duration, make: Box<dyn FnMut() -> NonNull<Node> + Send> },
+}
+
+// SAFETY: the node is an unsent message, owned by this; messages are Send.
+unsafe impl Send for What {}
+
+impl Pending {
+    /// Its process has ended.
+    pub(crate) fn cancel(self, shared: &Shared) {
+        let _ = shared.scheduler().cancel(self.key);
+    }
+}
+
+impl Drop for What {
+    fn drop(&mut self) {
+        if let What::Once(node) = self {
+            // SAFETY: an unsent message node is owned by its timer; `fire` takes it out before.
+            let vt = unsafe { Node::vt(*node) };
+            // SAFETY: as above.
+            unsafe { (vt.dispose)(*node) };
+        }
+    }
+}
+
+/// Fires the timers of a runtime's actors. The token is an entry's number.
+pub(crate) struct Timers {
+    shared: OnceLock<Weak<Shared>>,
+}
+
+/// One timer in the wheel.
+struct Entry {
+    shared: Weak<Shared>,
+    pid: Pid,
+}
+
+impl Timers {
+    pub(crate) fn new() -> Self {
+        Timers { shared: OnceLock::new() }
+    }
+
+    pub(crate) fn attach(&self, shared: Weak<Shared>) {
+        let _ = self.shared.set(shared);
+    }
+
+    fn entry(&self, pid: Pid) -> Option<Arc<Entry>> {
+        let shared = self.shared.get()?.clone();
+        Some(Arc::new(Entry { shared, pid }))
+    }
+}
+
+impl Expire for Entry {
+    fn expire(&self, token: u64, _deadline: u64) {
+        let Some(shared) = self.shared.upgrade() else { return };
+        if let Some(cell) = shared.resolve(self.pid) {
+            let _ = signal::send(cell.ptr(), Signal::Timer { id: token });
+        }
+    }
+}
+
+fn arm(cell: CellPtr, at: Time, id: u64) -> Option<TimerKey> {
+    let shared = cell.shared();
+    let entry = shared.timers().entry(cell.pid())?;
+    Some(shared.scheduler().timer_at(at, entry, id))
+}
+
+/// Sets a timer that sends one message.
+///
+/// # Safety
+/// The caller is the cell's owner, and `M` its message type.
+pub(crate) unsafe fn after<M: Send + 'static>(cell: CellPtr, after: Duration, msg: M) -> TimerRef {
+    // SAFETY: the caller's word.
+    unsafe { set(cell, after, What::Once(message::uncounted(msg))) }
+}
+
+/// Sets a timer that sends a message every `period`.
+///
+/// # Safety
+/// As for [`after`].
+pub(crate) unsafe fn every<M: Send + 'static>(
+    cell: CellPtr,
+    period: Duration,
+    mut f: impl FnMut() -> M + Send + 'static,
+) -> TimerRef {
+    // A period of zero would never let time pass.
+    let period = period.max(Duration::from_nanos(1));
+    let make = Box::new(move || message::uncounted(f()));
+    // SAFETY: the caller's word.
+    unsafe { set(cell, period, What::Every { period, make }) }
+}
+
+unsafe fn set(cell: CellPtr, after: Duration, what: What) -> TimerRef {
+    // SAFETY: the callers' callers are owners.
+    let ext = unsafe { Ext::of(cell) };
+    let id = ext.next_id();
+    let deadline = cell.shared().scheduler().now().saturating_add(after);
+    if let Some(key) = arm(cell, deadline, id) {
+        ext.timers.insert(id, Pending { key, deadline, what });
+    }
+    TimerRef(id)
+}
+
+/// Takes a timer back. The time that was left, or `None` if it has fired or is not this process's.
+///
+/// # Safety
+/// The caller is the cell's owner.
+pub(crate) unsafe fn cancel(cell: CellPtr, timer: TimerRef) -> Option<Duration> {
+    // SAFETY: the caller's word.
+    let pending = unsafe { Ext::get(cell) }?.timers.remove(&timer.0)?;
+    let scheduler = cell.shared().scheduler();
+    let left = pending.deadline.saturating_since(scheduler.now());
+    let _ = scheduler.cancel(pending.key);
+    Some(left)
+}
+
+/// A timer has fired: its message joins the mailbox, unless it was cancelled.
+pub(crate) fn fired(cell: CellPtr, cursor: &mut Cursor, id: u64) {
+    // SAFETY: called in the drain of the owner's run.
+    let Some(ext) = (unsafe { Ext::get(cell) }) else { return };
+    let Some(pending) = ext.timers.remove(&id) else { return };
+    let again = match pending.what.split() {
+        Split::Once(node) => {
+            signal::deliver(cell, cursor, || node);
+            None
+        }
+        Split::Every(period, mut make) => {
+            signal::deliver(cell, cursor, &mut make);
+            Some((period, make))
+        }
+    };
+    if let Some((period, make)) = again {
+        let now = cell.shared().scheduler().now();
+        // Ticks that were missed are skipped, and the beat is kept.
+        let mut deadline = pending.deadline.saturating_add(period);
+        if deadline <= now {
+            let behind = now.saturating_since(pending.deadline).as_nanos() / period.as_nanos();
+            let steps = u32::try_from(behind + 1).unwrap_or(u32::MAX);
+            deadline = pending.deadline.saturating_add(period.saturating_mul(steps));
+        }
+        if let Some(key) = arm(cell, deadline, id) {
+            let what = What::Every { period, make };
+            ext.timers.insert(id, Pending { key, deadline, what });
+        }
+    }
+}
+
+enum Split {
+    Once(NonNull<Node>),
+    Every(Duration, Box<dyn FnMut() -> NonNull<Node> + Send>),
+}
+
+impl What {
+    /// Takes the message out of a timer that has fired.
+    fn split(self) -> Split {
+        let what = std::mem::ManuallyDrop::new(self);
+        match &*what {
+            What::Once(node) => Split::Once(*node),
+            What::Every { period, make } => {
+                // SAFETY: `what` is not dropped, so the box is moved out once.
+                Split::Every(*period, unsafe { std::ptr::read(make) })
+            }
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! How a scheduler is made.
+
+use std::collections::hash_map::RandomState;
+use std::fmt;
+use std::hash::BuildHasher;
+use std::io;
+use std::num::NonZero;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crossbeam_channel::Sender;
+use whitebeam_sync::barrier::Heavy;
+
+use crate::clock::{Clock, TickRate};
+use crate::error::BuildError;
+use crate::handle::Handle;
+use crate::queue::LocalQueue;
+use crate::scheduler::Scheduler;
+use crate::shared::{Shared, Tuning};
+use crate::worker::Local;
+
+/// The most workers a scheduler can have. Every search looks at all of them.
+const MOST_WORKERS: usize = 1_024;
+
+/// Messages per turn. 16 and 1,024 were slower in W2 by a tenth and no better elsewhere.
+const BUDGET: u32 = 128;
+
+/// A time slice. W10's lateness of an outside send is one slice at p99: 95, 55 and 36 us at 100, 50, 25.
+const SLICE: Duration = Duration::from_micros(50);
+
+/// The age limit of stealing. Lower: W9 and W5 fall to a third when the two cores are far apart, since
+/// small work is torn from the cache it is in; higher: a second worker joins a burst (W1b) later.
+const STEAL_AFTER: Duration = Duration::from_micros(100);
+
+/// How long a sentinel spins. 0 costs W6x 1.7 us a call; 100 gains nothing more and burns a core.
+const SPIN: Duration = Duration::from_micros(20);
+
+type Hook = Arc<dyn Fn(usize) + Send + Sync>;
+type Wrap = Arc<dyn Fn(usize, &mut dyn FnMut()) + Send + Sync>;
+type Start = Arc<dyn Fn(thread::Builder, ThreadBody) -> io::Result<JoinHandle<()>> + Send + Sync>;
+
+/// What a worker's thread executes. See [`Builder::start_threads_with`].
+pub type ThreadBody = Box<dyn FnOnce() + Send>;
+
+/// Settings of a [`Scheduler`]; made by [`Scheduler::builder`].
+///
+/// ```
+/// use whitebeam_scheduler::Scheduler;
+///
+/// let scheduler = Scheduler::builder().workers(2).name("engine").build()?;
+/// let task = scheduler.handle().spawn(async { 40 + 2 });
+/// assert_eq!(scheduler.handle().block_on(task), 42);
+/// # Ok::<(), whitebeam_scheduler::BuildError>(())
+/// ```
+#[derive(Clone)]
+#[must_use = "a builder does nothing until it is built"]
+pub struct Builder {
+    workers: Option<usize>,
+    name: String,
+    seed: Option<u64>,
+    stack_size: Option<usize>,
+    budget: u32,
+    slice: Duration,
+    steal_after: Duration,
+    spin: Duration,
+    hooks: Hooks,
+    start: Start,
+}
+
+/// What the user wants done on each worker.
+#[derive(Clone, Default)]
+pub(crate) struct Hooks {
+    start: Option<Hook>,
+    stop: Option<Hook>,
+    around: Option<Wrap>,
+}
+
+impl Hooks {
+    pub(crate) fn start(&self, worker: usize) {
+        if let Some(hook) = &self.start {
+            hook(worker);
+        }
+    }
+
+    pub(crate) fn stop(&self, worker: usize) {
+        if let Some(hook) = &self.stop {
+            hook(worker);
+        }
+    }
+
+    /// Calls `life` once, inside the user's wrapper if there is one.
+    fn around(&self, worker: usize, life: impl FnOnce(&Hooks)) {
+        let mut life = Some(life);
+        let mut once = || {
+            if let Some(life) = life.take() {
+                life(self);
+            }
+        };
+        if let Some(wrap) = &self.around {
+            wrap(worker, &mut once);
+        }
+        // A wrapper that forgot its job must not cost us the worker.
+        once();
+    }
+}
+
+impl Builder {
+    pub(crate) fn new() -> Self {
+        Builder {
+            workers: None,
+            name: String::from("whitebeam"),
+            seed: None,
+            stack_size: None,
+            budget: BUDGET,
+            slice: SLICE,
+            steal_after: STEAL_AFTER,
+            spin: SPIN,
+            hooks: Hooks::default(),
+            start: Arc::new(|thread, body| thread.spawn(body)),
+        }
+    }
+
+    /// How many worker threads; at least one. Default: as many as the process may use processors.
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.workers = Some(workers);
+        self
+    }
+
+    /// Name of the threads: `name-0`, `name-1` and so on. Default: `whitebeam`.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// Where [`Handle::random`] begins. Default: a number of the system's.
+    ///
+    /// It makes no run repeatable: threads don't ask in the same order twice. That is what
+    /// [`Simulation`](crate::Simulation) is for.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// Stack of each worker thread in bytes. Default: std's.
+    pub fn stack_size(mut self, bytes: usize) -> Self {
+        self.stack_size = Some(bytes);
+        self
+    }
+
+    /// Messages a target may handle before it goes behind the others; at least one. Default: 128.
+    pub fn budget(mut self, messages: u32) -> Self {
+        self.budget = messages.max(1);
+        self
+    }
+
+    /// Time a target may take before it goes behind the others, looked at between two messages. It bounds how
+    /// late an outside send or a timer is on a busy worker. Default: 50 us.
+    pub fn slice(mut self, slice: Duration) -> Self {
+        self.slice = slice;
+        self
+    }
+
+    /// How long a queued runnable may be expected to wait before another worker takes it. Default: 100 us.
+    pub fn steal_after(mut self, age: Duration) -> Self {
+        self.steal_after = age;
+        self
+    }
+
+    /// How long a worker without work looks for some before it sleeps. Default: 20 us.
+    pub fn spin(mut self, spin: Duration) -> Self {
+        self.spin = spin;
+        self
+    }
+
+    /// Called on each worker's thread, with its index, before it runs anything.
+    pub fn on_worker_start(mut self, hook: impl Fn(usize) + Send + Sync + 'static) -> Self {
+        self.hooks.start = Some(Arc::new(hook));
+        self
+    }
+
+    /// Called on each worker's thread, with its index, after it ran the last thing.
+    pub fn on_worker_stop(mut self, hook: impl Fn(usize) + Send + Sync + 'static) -> Self {
+        self.hooks.stop = Some(Arc::new(hook));
+        self
+    }
+
+    /// Wraps the life of each worker: `wrap(index, life)` calls `life` once, between whatever has to stand
+    /// on the thread's stack meanwhile, such as the guard of another runtime's context.
+    pub fn around_worker(
+        mut self,
+        wrap: impl Fn(usize, &mut dyn FnMut()) + Send + Sync + 'static,
+    ) -> Self {
+        self.hooks.around = Some(Arc::new(wrap));
+        self
+    }
+
+    /// Starts the threads in another way than `thread::Builder::spawn`: to pin them, to set their priority, or
+    /// to see what happens when the system has none left.
+    pub fn start_threads_with(
+        mut self,
+        start: impl Fn(thread::Builder, ThreadBody) -> io::Result<JoinHandle<()>> + Send + Sync + 'static,
+    ) -> Self {
+        self.start = Arc::new(start);
+        self
+    }
+
+    /// Starts the workers.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError`]: no or too many workers were asked for, or the system has no more threads. Those
+    /// that had been started are stopped and joined.
+    pub fn build(self) -> Result<Scheduler, BuildError> {
+        let workers = self
+            .workers
+            .unwrap_or_else(|| thread::available_parallelism().map_or(1, NonZero::get).min(MOST_WORKERS));
+        if workers == 0 {
+            return Err(BuildError::NoWorkers);
+        }
+        if workers > MOST_WORKERS {
+            return Err(BuildError::TooManyWorkers { asked: workers, most: MOST_WORKERS });
+        }
+
+        let rate = TickRate::measure();
+        let tuning = Tuning {
+            budget: self.budget,
+            slice: rate.ticks(self.slice),
+            age: rate.ticks(self.steal_after),
+            spin: rate.ticks(self.spin),
+        };
+        let barrier = Heavy::register();
+        let (queues, remotes): (Vec<_>, Vec<_>) = (0..workers).map(|_| LocalQueue::new(barrier)).unzip();
+        let seed = self.seed.unwrap_or_else(|| RandomState::new().hash_one(workers));
+        let shared = Shared::new(Clock::real(), tuning, rate, remotes.into(), seed, None);
+
+        // Dropped on failure, which stops and joins what has been started.
+        let (mut scheduler, ended) = Scheduler::new(Handle::new(Arc::clone(&shared)));
+        for (index, queue) in queues.into_iter().enumerate() {
+            let body = self.body(Arc::clone(&shared), index, queue, ended.clone());
+            match (self.start)(self.thread(index), body) {
+                Ok(thread) => scheduler.started(thread),
+                Err(source) => return Err(BuildError::Thread { started: index, source }),
+            }
+        }
+        Ok(scheduler)
+    }
+
+    fn thread(&self, index: usize) -> thread::Builder {
+        let thread = thread::Builder::new().name(format!("{}-{index}", self.name));
+        match self.stack_size {
+            Some(bytes) => thread.stack_size(bytes),
+            None => thread,
+        }
+    }
+
+    fn body(
+        &self,
+        shared: Arc<Shared>,
+        index: usize,
+        queue: LocalQueue,
+        ended: Sender<usize>,
+    ) -> ThreadBody {
+        let hooks = self.hooks.clone();
+        Box::new(move || {
+            let _last_word = LastWord { ended, index };
+            hooks.around(index, |hooks| Local::new(shared, index, queue).live(hooks));
+        })
+    }
+}
+
+/// Tells the owner that a worker's thread is about to end, however it ends.
+struct LastWord {
+    ended: Sender<usize>,
+    index: usize,
+}
+
+impl Drop for LastWord {
+    fn drop(&mut self) {
+        // Nobody listens any more when the owner gave up waiting.
+        let _ = self.ended.send(self.index);
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("workers", &self.workers)
+            .field("name", &self.name)
+            .field("budget", &self.budget)
+            .field("slice", &self.slice)
+            .field("steal_after", &self.steal_after)
+            .field("spin", &self.spin)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,66 @@
+//! Work-stealing scheduler of the Whitebeam actor runtime: workers, timers, tasks, and a simulation.
+//!
+//! It runs [`Runnable`]s: cells of an actor runtime through a [`RunHeader`], and plain futures. It knows
+//! nothing of actors. A [`Scheduler`] is a value: no statics, several per process.
+//!
+//! | part | where |
+//! | --- | --- |
+//! | what is run, and for how long | [`Runnable`], [`Turn`] |
+//! | the loop, the queue, stealing, sleeping | `worker`, `queue`; the protocol of who sleeps is [`whitebeam_sync::idle`] |
+//! | time and timers | [`Time`], `timers`, `timer` |
+//! | plain futures | [`Task`], [`Handle::spawn`], [`Handle::block_on`] |
+//! | everything that could go either way | [`Choices`], [`Simulation`] |
+//! | the end | [`Scheduler::shutdown`] |
+//!
+//! # Example
+//!
+//! ```
+//! use std::time::Duration;
+//! use whitebeam_scheduler::Scheduler;
+//!
+//! let scheduler = Scheduler::builder().workers(2).build()?;
+//! let handle = scheduler.handle().clone();
+//! let answer = handle.spawn({
+//!     let handle = handle.clone();
+//!     async move {
+//!         handle.sleep(Duration::from_millis(1)).await;
+//!         42
+//!     }
+//! });
+//! assert_eq!(handle.block_on(answer), 42);
+//! # Ok::<(), whitebeam_scheduler::BuildError>(())
+//! ```
+
+#![deny(unsafe_code)]
+
+mod block_on;
+mod builder;
+mod choice;
+mod clock;
+mod error;
+mod handle;
+mod metrics;
+mod queue;
+mod runnable;
+mod scheduler;
+mod shared;
+mod simulation;
+mod task;
+mod timer;
+mod timers;
+mod turn;
+mod worker;
+
+pub use builder::{Builder, ThreadBody};
+pub use choice::{Choices, Point, Seeded};
+pub use clock::Time;
+pub use error::BuildError;
+pub use handle::Handle;
+pub use metrics::WorkerMetrics;
+pub use runnable::{Ran, RunHeader, RunVt, Runnable};
+pub use scheduler::Scheduler;
+pub use simulation::Simulation;
+pub use task::Task;
+pub use timer::Expire;
+pub use timers::{Sleep, TimerKey};
+pub use turn::Turn;

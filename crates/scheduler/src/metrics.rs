@@ -1,0 +1,136 @@
+//! What the workers count about themselves.
+//!
+//! Each counter is written by one thread with a plain load and store, which costs nothing; readers
+//! get values that are a moment old and need not fit together exactly. Nothing here decides anything.
+
+use std::time::Duration;
+
+use whitebeam_sync::shim::atomic::{AtomicU64, Ordering};
+
+use crate::clock::{TickRate, ticks};
+
+/// A number that one thread counts up and any thread reads.
+#[derive(Debug, Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    /// By the owner only: two writers would lose counts.
+    #[inline]
+    pub(crate) fn add(&self, more: u64) {
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
+    }
+
+    #[inline]
+    pub(crate) fn read(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+}
+
+/// The counters of one worker that thieves do not look at.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    /// Runnables taken from the shared queue.
+    pub(crate) injected: Counter,
+    /// Times that runnables were stolen from another worker.
+    pub(crate) steals: Counter,
+    /// Runnables stolen from other workers.
+    pub(crate) stolen: Counter,
+    /// Times the worker parked.
+    pub(crate) parks: Counter,
+    /// Times the worker woke another.
+    pub(crate) wakes: Counter,
+    /// Timers fired by this worker.
+    pub(crate) timers: Counter,
+    /// Panics that left user code.
+    pub(crate) panics: Counter,
+    /// Ticks spent without work, up to the last time work was found.
+    idle: Counter,
+    /// The tick at which the worker last ran out of work; 0 while it has some.
+    resting_since: Counter,
+    /// The tick at which the worker began its life; 0 before.
+    began: Counter,
+}
+
+impl Counters {
+    pub(crate) fn begin(&self, now: u64) {
+        self.began.set(now);
+    }
+
+    pub(crate) fn rest(&self, now: u64) {
+        self.resting_since.set(now);
+    }
+
+    pub(crate) fn resume(&self, now: u64) {
+        self.idle.add(now.saturating_sub(self.resting_since.read()));
+        self.resting_since.set(0);
+    }
+
+    /// Time without work and time with it.
+    fn times(&self, rate: TickRate) -> (Duration, Duration) {
+        let (began, resting) = (self.began.read(), self.resting_since.read());
+        if began == 0 {
+            return (Duration::ZERO, Duration::ZERO);
+        }
+        let now = ticks();
+        let resting = if resting == 0 { 0 } else { now.saturating_sub(resting) };
+        let idle = self.idle.read() + resting;
+        let busy = now.saturating_sub(began).saturating_sub(idle);
+        (rate.duration(idle), rate.duration(busy))
+    }
+}
+
+/// What one worker has done since the scheduler's start. Advisory: the numbers of a running worker are a
+/// moment old.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct WorkerMetrics {
+    /// Runs of a runnable.
+    pub runs: u64,
+    /// Runs that came from the worker's queue; the others came from its slot or from outside.
+    pub queue_runs: u64,
+    /// Runnables taken from the shared queue.
+    pub injected: u64,
+    /// Times that it stole from another worker.
+    pub steals: u64,
+    /// Runnables it got that way.
+    pub stolen: u64,
+    /// Times that it went to sleep in the kernel.
+    pub parks: u64,
+    /// Times that it woke another worker.
+    pub wakes: u64,
+    /// Timers it fired.
+    pub timers: u64,
+    /// Panics that left what it ran (a plain task's panic goes to who awaits it, and is not counted).
+    pub panics: u64,
+    /// Runnables in its queue and slot now.
+    pub queue_len: usize,
+    /// Time it had something to run.
+    pub busy: Duration,
+    /// Time it searched, napped or slept.
+    pub idle: Duration,
+}
+
+impl WorkerMetrics {
+    pub(crate) fn read(remote: &crate::shared::Remote, rate: TickRate) -> Self {
+        let counters = &remote.counters;
+        let (idle, busy) = counters.times(rate);
+        WorkerMetrics {
+            runs: remote.runs.read(),
+            queue_runs: remote.pops.read(),
+            injected: counters.injected.read(),
+            steals: counters.steals.read(),
+            stolen: counters.stolen.read(),
+            parks: counters.parks.read(),
+            wakes: counters.wakes.read(),
+            timers: counters.timers.read(),
+            panics: counters.panics.read(),
+            queue_len: remote.stealer.len() + usize::from(!remote.slot.is_empty()),
+            busy,
+            idle,
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! The state of a simulation and what a step does.
+//!
+//! The lock is never held while user code runs or anything of the user's is dropped: both may schedule.
+
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, ThreadId};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use whitebeam_sync::shim::atomic::{AtomicBool, Ordering};
+
+use crate::choice::{Choices, Point, mix};
+use crate::clock::Time;
+use crate::runnable::Runnable;
+use crate::shared::Shared;
+use crate::timer::Entry;
+use crate::timers::NEVER;
+use crate::turn::{Desk, Turn};
+
+/// Messages per turn at most, as on a real scheduler.
+const BUDGET: usize = 128;
+
+/// What stands in for the workers.
+pub(crate) struct Sim {
+    state: Mutex<State>,
+}
+
+struct State {
+    queue: VecDeque<Runnable>,
+    choices: Box<dyn Choices>,
+    /// Hash of all choices so far.
+    digest: u64,
+    steps: u64,
+    step_cost: Duration,
+    /// The thread that is inside a step.
+    stepping: Option<ThreadId>,
+}
+
+impl Sim {
+    pub(super) fn new(choices: Box<dyn Choices>) -> Self {
+        let state = State {
+            queue: VecDeque::new(),
+            choices,
+            digest: 0,
+            steps: 0,
+            step_cost: Duration::ZERO,
+            stepping: None,
+        };
+        Sim { state: Mutex::new(state) }
+    }
+
+    pub(crate) fn push(&self, runnable: Runnable) {
+        self.state.lock().queue.push_back(runnable);
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.state.lock().queue.len()
+    }
+
+    pub(crate) fn choose(&self, point: Point, of: usize) -> usize {
+        self.state.lock().choose(point, of)
+    }
+
+    pub(crate) fn is_stepping_here(&self) -> bool {
+        self.state.lock().stepping == Some(thread::current().id())
+    }
+
+    pub(crate) fn drain(&self, mut f: impl FnMut(Runnable)) {
+        loop {
+            let next = self.state.lock().queue.pop_front();
+            match next {
+                Some(runnable) => f(runnable),
+                None => return,
+            }
+        }
+    }
+
+    pub(super) fn set_step_cost(&self, cost: Duration) {
+        self.state.lock().step_cost = cost;
+    }
+
+    pub(super) fn digest(&self) -> u64 {
+        self.state.lock().digest
+    }
+
+    pub(super) fn steps(&self) -> u64 {
+        self.state.lock().steps
+    }
+
+    /// Marks this thread as being inside a step, until the guard is dropped.
+    fn enter(&self) -> Stepping<'_> {
+        let stepping = self.state.lock().stepping.replace(thread::current().id());
+        assert!(stepping.is_none(), "a simulation is run by one thread at a time, and not from inside itself");
+        Stepping { sim: self }
+    }
+}
+
+impl State {
+    fn choose(&mut self, point: Point, of: usize) -> usize {
+        let chosen = self.choices.choose(point, of).min(of - 1);
+        for part in [point as u64, of as u64, chosen as u64] {
+            self.digest = mix(self.digest ^ part).wrapping_add(1);
+        }
+        chosen
+    }
+
+    fn take_next(&mut self) -> Option<(Runnable, u32)> {
+        let waiting = self.queue.len();
+        if waiting == 0 {
+            return None;
+        }
+        let at = if waiting == 1 { 0 } else { self.choose(Point::Next, waiting) };
+        // The place is filled by the front, so that always choosing 0 is first in, first out.
+        let runnable = self.queue.swap_remove_front(at)?;
+        self.steps += 1;
+        Some((runnable, 1 + self.choose(Point::Budget, BUDGET) as u32))
+    }
+}
+
+struct Stepping<'a> {
+    sim: &'a Sim,
+}
+
+impl Drop for Stepping<'_> {
+    fn drop(&mut self) {
+        self.sim.state.lock().stepping = None;
+    }
+}
+
+/// The simulation behind `shared`.
+pub(super) fn of(shared: &Shared) -> &Sim {
+    shared.sim.as_ref().expect("only a simulation comes here")
+}
+
+/// One turn of one runnable.
+pub(super) fn step(shared: &Shared) -> bool {
+    let sim = of(shared);
+    let (next, cost) = {
+        let mut state = sim.state.lock();
+        (state.take_next(), state.step_cost)
+    };
+    let Some((runnable, budget)) = next else { return false };
+    let now = shared.clock.now() + cost;
+    shared.clock.move_to(now);
+    let desk = Desk { worker: 0, slice: 0, coarse: Cell::new(now.as_nanos()) };
+    let stepping = sim.enter();
+    let again = runnable.run(&mut Turn::new(&desk, budget));
+    drop(stepping);
+    if let Some(again) = again {
+        sim.push(again);
+    }
+    if !cost.is_zero() {
+        fire_due(shared);
+    }
+    true
+}
+
+pub(super) fn next_timer(shared: &Shared) -> Option<Time> {
+    let next = shared.timers.next();
+    (next != NEVER).then_some(Time::from_nanos(next))
+}
+
+/// Moves the clock to the next deadline and fires what is due then; `false` when there is none.
+pub(super) fn fire_next(shared: &Shared) -> bool {
+    let Some(next) = next_timer(shared) else { return false };
+    shared.clock.move_to(next);
+    fire_due(shared);
+    true
+}
+
+/// Fires what is due now; those of one deadline in an order that is chosen.
+fn fire_due(shared: &Shared) {
+    let sim = of(shared);
+    let mut due = Vec::new();
+    shared.timers.take_due(0, shared.clock.now(), &mut due);
+    if due.is_empty() {
+        return;
+    }
+    let _stepping = sim.enter();
+    let mut due: VecDeque<(u64, Entry)> = due.into();
+    while let Some(&(deadline, _)) = due.front() {
+        let ties = due.iter().take_while(|(other, _)| *other == deadline).count();
+        let at = if ties == 1 { 0 } else { sim.choose(Point::Timer, ties) };
+        if let Some((deadline, entry)) = due.remove(at) {
+            entry.expire.expire(entry.token, deadline);
+        }
+    }
+}
+
+/// Set when the driven future was woken.
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+/// Runs the simulation until `future` is ready.
+pub(crate) fn drive<F: Future>(shared: &Shared, future: F) -> F::Output {
+    let mut future = pin!(future);
+    let woken = Arc::new(Woken(AtomicBool::new(true)));
+    let waker = Waker::from(Arc::clone(&woken));
+    let mut cx = Context::from_waker(&waker);
+    loop {
+        if woken.0.swap(false, Ordering::Acquire) {
+            if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
+                return output;
+            }
+            continue;
+        }
+        if !step(shared) && !fire_next(shared) {
+            panic!(
+                "the simulation stands still at {:?} after {} steps: nothing is runnable, no timer is set, \
+                 and the future still waits",
+                shared.clock.now(),
+                of(shared).steps(),
+            );
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! A worker: one thread that runs what is in its queue, and helps others when that is empty.
+//!
+//! # The loop
+//!
+//! ```text
+//!   +--> each 64 runs, or after a slice: stop? timers due? shared queue?   (pace.rs)
+//!   |        |
+//!   |        v
+//!   |    slot or deque --> run it
+//!   |        | empty
+//!   |        v
+//!   |    shared queue --> run it, the batch goes into the deque
+//!   |        | empty
+//!   |        v
+//!   +--- rest: search as the sentinel, or sleep                            (search.rs)
+//! ```
+//!
+//! # Who may touch it
+//!
+//! A [`Local`] belongs to its thread; code that runs on the worker reaches it through
+//! [`current`]. What others may see is in [`Remote`](crate::shared::Remote).
+//!
+//! # Panics
+//!
+//! A panic that leaves user code unwinds to [`Local::live`], is counted, and the loop starts again: the
+//! queue is whole at every point where user code runs, and the runnable in hand is used up. So one
+//! `catch_unwind` serves all runs, and costs nothing for each.
+
+mod current;
+mod pace;
+mod search;
+
+use std::cell::{Cell, RefCell};
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::Arc;
+
+use whitebeam_sync::idle::Wake;
+
+use self::pace::Pace;
+use self::search::Sightings;
+use crate::builder::Hooks;
+use crate::clock::ticks;
+use crate::queue::LocalQueue;
+use crate::runnable::Runnable;
+use crate::shared::Shared;
+use crate::timer::Entry;
+use crate::turn::{Desk, Turn};
+
+pub(crate) use self::current::with_current;
+
+/// The owner's side of a worker.
+pub(crate) struct Local {
+    shared: Arc<Shared>,
+    queue: LocalQueue,
+    desk: Desk,
+    pace: Pace,
+    /// What it saw of the others when it last searched.
+    sightings: RefCell<Sightings>,
+    /// Timers taken out and not yet told; kept for its memory.
+    due: Cell<Vec<(u64, Entry)>>,
+}
+
+/// Why a search ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    /// There is something to do.
+    Work,
+    /// The scheduler stops.
+    Stop,
+}
+
+impl Local {
+    /// The worker `index` of `shared`, around the owner's end of its queue.
+    pub(crate) fn new(shared: Arc<Shared>, index: usize, queue: LocalQueue) -> Self {
+        let slice = shared.tuning.slice;
+        Local {
+            queue,
+            desk: Desk { worker: index, slice, coarse: Cell::new(shared.clock.now().as_nanos()) },
+            pace: Pace::new(slice, shared.rate),
+            sightings: RefCell::new(Sightings::new(shared.remotes.len())),
+            due: Cell::default(),
+            shared,
+        }
+    }
+
+    /// The worker's life, from its thread's start to its end.
+    pub(crate) fn live(self, hooks: &Hooks) {
+        let entered = current::enter(&self);
+        self.queue.remote().counters.begin(ticks());
+        self.guarded(|| hooks.start(self.index()));
+        // Again after each panic: the run it came from is over, the rest of the queue is not.
+        while !self.guarded(|| self.work()) {}
+        self.guarded(|| hooks.stop(self.index()));
+        drop(entered);
+        // What is left is the owner's, see `Scheduler::drain`.
+        self.queue.drain(|runnable| self.shared.injector.push(runnable));
+        self.shared.drop_if_closed();
+    }
+
+    pub(crate) fn index(&self) -> usize {
+        self.desk.worker
+    }
+
+    pub(crate) fn is_of(&self, shared: &Shared) -> bool {
+        std::ptr::eq(Arc::as_ptr(&self.shared), shared)
+    }
+
+    /// Makes it what this worker runs next.
+    #[inline]
+    pub(crate) fn schedule(&self, runnable: Runnable) {
+        if self.queue.push_next(runnable) {
+            self.pushed();
+        }
+    }
+
+    /// To the back of this worker's queue.
+    #[inline]
+    pub(crate) fn schedule_back(&self, runnable: Runnable) {
+        self.queue.push_back(runnable);
+        self.pushed();
+    }
+
+    pub(crate) fn schedule_batch(&self, batch: impl Iterator<Item = Runnable>) {
+        batch.for_each(|runnable| self.queue.push_back(runnable));
+        self.pushed();
+    }
+
+    /// The deque has something that a thief could take.
+    #[inline]
+    fn pushed(&self) {
+        if self.shared.idle.look() != Wake::Nobody {
+            self.recruit();
+        }
+    }
+
+    #[cold]
+    fn recruit(&self) {
+        if self.shared.idle.recruit() {
+            self.queue.remote().counters.wakes.add(1);
+        }
+    }
+
+    /// Runs `f`; `false` when a panic came out of it.
+    fn guarded(&self, f: impl FnOnce()) -> bool {
+        match panic::catch_unwind(AssertUnwindSafe(f)) {
+            Ok(()) => true,
+            Err(payload) => {
+                self.queue.remote().counters.panics.add(1);
+                // The payload is a user's value: its drop may panic once more, and then it is leaked.
+                if let Err(second) = panic::catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+                    std::mem::forget(second);
+                }
+                false
+            }
+        }
+    }
+
+    /// Runs until the scheduler stops.
+    fn work(&self) {
+        loop {
+            if self.pace.is_due() && self.look_up() == Outcome::Stop {
+                return;
+            }
+            match self.queue.pop() {
+                Some(runnable) => self.run(runnable),
+                None => {
+                    if self.run_out() == Outcome::Stop {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    #[inline]
+    fn run(&self, runnable: Runnable) {
+        self.queue.remote().runs.add(1);
+        let mut turn = Turn::new(&self.desk, self.shared.tuning.budget);
+        if let Some(again) = runnable.run(&mut turn) {
+            self.schedule_back(again);
+        }
+        if turn.is_out_of_time() {
+            self.pace.hurry();
+        }
+    }
+
+    /// Looks at everything but its own queue: whether to stop, timers, the shared queue.
+    #[inline(never)]
+    fn look_up(&self) -> Outcome {
+        if self.shared.is_stopping() {
+            return Outcome::Stop;
+        }
+        let now = ticks();
+        let look = self.pace.looked(now);
+        if look.at_clock {
+            self.look_at_timers(look.at_all_timers);
+        }
+        if let Some(runnable) = self.take_injected() {
+            self.run(runnable);
+        }
+        Outcome::Work
+    }
+
+    /// The queue is empty: finds something to do, or rests until there is something.
+    #[inline(never)]
+    fn run_out(&self) -> Outcome {
+        if let Some(runnable) = self.take_injected() {
+            self.run(runnable);
+            return Outcome::Work;
+        }
+        let counters = &self.queue.remote().counters;
+        counters.rest(ticks());
+        let outcome = self.rest();
+        let now = ticks();
+        counters.resume(now);
+        self.pace.resume(now);
+        outcome
+    }
+
+    fn take_injected(&self) -> Option<Runnable> {
+        let before = self.queue.len();
+        let runnable = self.queue.take_injected(&self.shared.injector)?;
+        let taken = 1 + self.queue.len().saturating_sub(before);
+        self.queue.remote().counters.injected.add(taken as u64);
+        Some(runnable)
+    }
+
+    /// Reads the clock, and fires what is due on this worker's shard, or on all.
+    fn look_at_timers(&self, all: bool) {
+        let now = self.shared.clock.now();
+        self.desk.coarse.set(now.as_nanos());
+        let timers = &self.shared.timers;
+        let shards = if all { 0..timers.shards() } else { self.index()..self.index() + 1 };
+        for shard in shards {
+            if timers.next_of(shard) <= now.as_nanos() {
+                let mut due = self.due.take();
+                timers.take_due(shard, now, &mut due);
+                self.queue.remote().counters.timers.add(due.len() as u64);
+                for (deadline, entry) in due.drain(..) {
+                    self.guarded(|| entry.expire.expire(entry.token, deadline));
+                }
+                self.due.set(due);
+            }
+        }
+    }
+}

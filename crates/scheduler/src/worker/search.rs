@@ -1,0 +1,328 @@
+//! A worker without work: the sentinel's search, and the others' sleep.
+//!
+//! The protocol of who searches and who sleeps is in [`Idle`](whitebeam_sync::idle::Idle), that of the
+//! deadlines in [`timers`](crate::timers). Here is what a search looks at.
+//!
+//! # Stealing by age
+//!
+//! A thief does not take what would soon be run at home. Moving one runnable costs 3 to 5 transfers of
+//! cache lines and makes its frees remote, up to a microsecond, against 20 to 70 ns to run it where it
+//! is. So the sentinel looks at each queue and at how fast that moves, and takes half of it only when
+//! what is in it would wait longer than the *age limit* (100 us):
+//!
+//! ```text
+//! expected wait = length x time between two looks / runs from the queue between them
+//! ```
+//!
+//! A queue that did not move at all for the age limit is behind a handler that takes long: half of it is
+//! taken, and when it is empty, the slot (at the price of a system call, see
+//! [`StealSlot`](whitebeam_sync::steal_slot::StealSlot)).
+//!
+//! # Pace
+//!
+//! Spin for 20 us: the shared queue at each turn, the other workers each 8 us (a look takes two lines
+//! away from its victim). Then nap: 50 us, doubling to 1 ms while some worker is active, for good (or until
+//! the next deadline) when none is.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use whitebeam_sync::idle::Rest;
+
+use super::{Local, Outcome};
+use crate::clock::ticks;
+use crate::runnable::Runnable;
+use crate::shared::Remote;
+use crate::timers::NEVER;
+
+/// Time between two looks at the other workers while the sentinel spins. Each look costs its victim
+/// two or three line transfers (0.2 us each in the worst mood of the machine).
+const POLL: Duration = Duration::from_micros(8);
+
+/// The first nap. A wake-up costs 3 to 5 us: shorter naps are spinning by other means.
+const NAP_FIRST: Duration = Duration::from_micros(50);
+
+/// The longest nap while another worker is active: bounds how late the sentinel finds a stuck one, at a
+/// thousand wake-ups a second.
+const NAP_MOST: Duration = Duration::from_millis(1);
+
+/// The longest nap while some queue has work that is not old enough yet.
+const NAP_WATCHFUL: Duration = Duration::from_micros(100);
+
+/// What a thief remembers of the other workers.
+pub(super) struct Sightings {
+    of: Box<[Sighting]>,
+    /// Where the next round begins, so that the first victim is not always the same.
+    first: usize,
+    /// The last round saw work that was not old enough.
+    is_work_about: bool,
+}
+
+#[derive(Clone, Default)]
+struct Sighting {
+    pops: u64,
+    /// The tick since when `pops` is what it is, or the queue was seen empty.
+    moved: u64,
+    runs: u64,
+    /// The tick since when `runs` is what it is.
+    ran: u64,
+}
+
+/// What there is to take from a victim.
+enum Prey {
+    Nothing,
+    /// Something that will soon be run at home.
+    Fresh,
+    Queue,
+    Slot,
+}
+
+impl Sightings {
+    pub(super) fn new(workers: usize) -> Self {
+        Sightings { of: vec![Sighting::default(); workers].into(), first: 0, is_work_about: false }
+    }
+
+    /// A search begins: what was seen before is too old to tell how fast anything moves.
+    fn begin(&mut self, remotes: &[Arc<Remote>], now: u64) {
+        for (sighting, remote) in self.of.iter_mut().zip(remotes) {
+            *sighting =
+                Sighting { pops: remote.pops.read(), moved: now, runs: remote.runs.read(), ran: now };
+        }
+    }
+}
+
+impl Sighting {
+    fn look(&mut self, victim: &Remote, now: u64, age: u64) -> Prey {
+        let (pops, runs, len) = (victim.pops.read(), victim.runs.read(), victim.stealer.len() as u64);
+        if runs != self.runs {
+            (self.runs, self.ran) = (runs, now);
+        }
+        let moves = pops.wrapping_sub(self.pops);
+        let passed = now.saturating_sub(self.moved);
+        if len == 0 || moves != 0 {
+            (self.pops, self.moved) = (pops, now);
+        }
+        if len == 0 {
+            let is_stuck = now.saturating_sub(self.ran) >= age;
+            return match (victim.slot.is_empty(), is_stuck) {
+                (true, _) => Prey::Nothing,
+                (false, false) => Prey::Fresh,
+                (false, true) => Prey::Slot,
+            };
+        }
+        let wait = if moves == 0 { passed } else { len.saturating_mul(passed) / moves };
+        if wait >= age { Prey::Queue } else { Prey::Fresh }
+    }
+}
+
+impl Local {
+    /// Until there is work for this worker, or the scheduler stops.
+    pub(super) fn rest(&self) -> Outcome {
+        match self.shared.idle.rest(self.index()) {
+            Rest::Sentinel => self.search(),
+            Rest::Asleep => self.sleep(),
+        }
+    }
+
+    /// As a sleeper, until it is the sentinel; then as that.
+    fn sleep(&self) -> Outcome {
+        let (idle, timers, me) = (&self.shared.idle, &self.shared.timers, self.index());
+        // Timers that this worker set while it was active: the sentinel may nap beyond them.
+        let next = timers.next();
+        if next != NEVER {
+            self.shared.wake_for(idle.look_after_push(), next);
+        }
+        while idle.is_asleep(me) {
+            if self.shared.is_stopping() {
+                return Outcome::Stop;
+            }
+            let covers = timers.cover();
+            self.queue.remote().counters.parks.add(1);
+            idle.park(me, covers.map(|until| self.shared.until(until)));
+            if let Some(until) = covers {
+                timers.uncover(until);
+                if self.shared.clock.now().as_nanos() >= until && idle.volunteer(me) {
+                    break;
+                }
+            }
+        }
+        self.search()
+    }
+
+    /// As the sentinel, until there is work, which it leaves the post for.
+    fn search(&self) -> Outcome {
+        let rate = self.shared.rate;
+        let mut nap = NAP_FIRST;
+        self.sightings.borrow_mut().begin(&self.shared.remotes, ticks());
+        loop {
+            if let Some(outcome) = self.spin(rate.ticks(POLL)) {
+                return outcome;
+            }
+            // One look after each nap, until a call (or the end of a long sleep) says that it is
+            // worth spinning again.
+            loop {
+                let was_called = match self.nap(nap) {
+                    Nap::Over => return self.leave(None),
+                    Nap::Stop => return Outcome::Stop,
+                    Nap::Called => true,
+                    Nap::Slept => false,
+                };
+                if let Some(outcome) = self.look_round(ticks()) {
+                    return outcome;
+                }
+                if was_called {
+                    nap = NAP_FIRST;
+                    break;
+                }
+                let most = if self.sightings.borrow().is_work_about { NAP_WATCHFUL } else { NAP_MOST };
+                nap = (nap * 2).min(most);
+            }
+        }
+    }
+
+    /// Searches for as long as it is worth it.
+    fn spin(&self, poll: u64) -> Option<Outcome> {
+        let begun = ticks();
+        let mut polled = begun;
+        loop {
+            if let Some(runnable) = self.take_injected() {
+                return Some(self.leave(Some(runnable)));
+            }
+            let now = ticks();
+            if now.saturating_sub(polled) >= poll {
+                polled = now;
+                if let Some(outcome) = self.look_round(now) {
+                    return Some(outcome);
+                }
+            }
+            if now.saturating_sub(begun) >= self.shared.tuning.spin {
+                return None;
+            }
+            for _ in 0..SPINS {
+                std::hint::spin_loop();
+            }
+        }
+    }
+
+    /// One look at everything: the end, the shared queue, the timers, the others.
+    fn look_round(&self, now: u64) -> Option<Outcome> {
+        if self.shared.is_stopping() {
+            return Some(Outcome::Stop);
+        }
+        if let Some(runnable) = self.take_injected() {
+            return Some(self.leave(Some(runnable)));
+        }
+        if self.is_timer_due() || self.steal(now) {
+            return Some(self.leave(None));
+        }
+        None
+    }
+
+    fn is_timer_due(&self) -> bool {
+        let next = self.shared.timers.next();
+        next != NEVER && self.shared.clock.now().as_nanos() >= next
+    }
+
+    /// Takes what waits too long at another worker's.
+    fn steal(&self, now: u64) -> bool {
+        let remotes = &self.shared.remotes;
+        let sightings = &mut *self.sightings.borrow_mut();
+        let workers = remotes.len();
+        sightings.first = (sightings.first + 1) % workers;
+        sightings.is_work_about = false;
+        for step in 0..workers {
+            let at = (sightings.first + step) % workers;
+            if at == self.index() {
+                continue;
+            }
+            let victim = &remotes[at];
+            let is_taken = match sightings.of[at].look(victim, now, self.shared.tuning.age) {
+                Prey::Nothing => false,
+                Prey::Fresh => {
+                    sightings.is_work_about = true;
+                    false
+                }
+                Prey::Queue => self.queue.steal_from(victim),
+                Prey::Slot => self.queue.steal_slot_of(victim),
+            };
+            if is_taken {
+                let counters = &self.queue.remote().counters;
+                counters.steals.add(1);
+                counters.stolen.add(self.queue.len() as u64);
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Leaves the post: there is work, of which `runnable` is run here and now.
+    ///
+    /// Everything that was found is in this worker's queue (a batch, for which somebody else is woken, and
+    /// that one wakes the next), or still in the shared queue, or a timer that is due.
+    fn leave(&self, runnable: Option<Runnable>) -> Outcome {
+        if self.shared.idle.leave() {
+            let at_hand = usize::from(runnable.is_none());
+            let is_more = self.queue.len() > at_hand || !self.shared.injector.is_empty();
+            if is_more || self.shared.timers.is_uncovered(self.shared.timers.next()) {
+                self.recruit();
+            }
+        }
+        if let Some(runnable) = runnable {
+            // It found it, it runs it: behind whatever its own timers and sends put before it.
+            self.queue.push_next(runnable);
+        }
+        Outcome::Work
+    }
+
+    /// Sleeps for `most`, or for good when nobody is active, or until the next deadline.
+    fn nap(&self, most: Duration) -> Nap {
+        let (idle, timers) = (&self.shared.idle, &self.shared.timers);
+        timers.nap_begins();
+        let active = idle.nap();
+        let next = timers.next();
+        let result = if self.shared.is_stopping() {
+            Nap::Stop
+        } else if !self.shared.injector.is_empty() {
+            Nap::Called
+        } else {
+            self.nap_until(next, (active != 0).then_some(most))
+        };
+        idle.rise();
+        result
+    }
+
+    fn nap_until(&self, next: u64, most: Option<Duration>) -> Nap {
+        let timers = &self.shared.timers;
+        let now = self.shared.clock.now();
+        let mut limit = most;
+        if next != NEVER {
+            let due = crate::clock::Time::from_nanos(next) - now;
+            if due.is_zero() {
+                return Nap::Over;
+            }
+            limit = Some(most.map_or(due, |most| most.min(due)));
+        }
+        timers.nap_ends_at(limit.map_or(NEVER, |limit| (now + limit).as_nanos()));
+        self.queue.remote().counters.parks.add(1);
+        if self.shared.idle.park(self.index(), limit) || limit.is_none() {
+            Nap::Called
+        } else {
+            Nap::Slept
+        }
+    }
+}
+
+/// `spin_loop` hints between two looks at the shared queue: about 100 ns.
+const SPINS: u32 = 4;
+
+/// How a nap ended.
+enum Nap {
+    /// A timer is due.
+    Over,
+    /// The scheduler stops.
+    Stop,
+    /// Somebody called, or there is something in the shared queue.
+    Called,
+    /// By itself.
+    Slept,
+}

@@ -1,0 +1,188 @@
+//! The owner's half of an inbox: how far it has read, and what it has read but not handled.
+
+use std::ptr::{self, NonNull};
+
+use crate::node::Node;
+
+/// The node at `seen` was handled: only its memory is left.
+const DONE: usize = 1;
+
+/// The owner's half of an [`Inbox`](super::Inbox), 24 bytes: the cursor into the shared list and a
+/// private FIFO of the nodes taken from it.
+///
+/// Whoever runs the inbox's owner writes it; nobody else reads it.
+///
+/// The node the cursor stands at stays allocated until the cursor moves on, even after it was
+/// handled, so that its address cannot come back in the inbox word: this is what lets `drain` do
+/// without a swap and `settle` with one CAS. [`retire`](Self::retire) knows this.
+///
+/// Dropping a cursor frees nothing: close the inbox with it and dispose of what `pop` gives.
+#[derive(Debug)]
+#[repr(C)]
+pub struct Cursor {
+    /// The newest node already taken, with `DONE` in the low bit; null when there is none.
+    seen: *mut Node,
+    /// Oldest node of the private FIFO; null when that is empty. Linked by `next`, to null.
+    first: *mut Node,
+    /// Newest node of the private FIFO; meaningless when that is empty.
+    last: *mut Node,
+}
+
+#[cfg(not(loom))]
+const _: () = assert!(size_of::<Cursor>() == 24);
+
+// SAFETY: the nodes belong to the cursor, and a push onto an inbox demands payloads that may be
+// sent to another thread (`Inbox::push`, `# Safety`).
+unsafe impl Send for Cursor {}
+
+impl Default for Cursor {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Cursor {
+    /// A cursor for an inbox from which nothing was taken yet.
+    #[inline]
+    pub const fn new() -> Self {
+        Self { seen: ptr::null_mut(), first: ptr::null_mut(), last: ptr::null_mut() }
+    }
+
+    /// Whether no node waits in the private FIFO.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.first.is_null()
+    }
+
+    /// The oldest node of the private FIFO. It is the caller's now: to be handled and
+    /// [retired](Self::retire), or put back.
+    #[inline]
+    pub fn pop(&mut self) -> Option<NonNull<Node>> {
+        let node = NonNull::new(self.first)?;
+        // SAFETY: the nodes of the FIFO are the cursor's until they are popped.
+        self.first = unsafe { Node::next(node) };
+        Some(node)
+    }
+
+    /// The node `pop` would give. It stays the cursor's.
+    #[inline]
+    pub fn peek(&self) -> Option<NonNull<Node>> {
+        NonNull::new(self.first)
+    }
+
+    /// Puts a node at the front of the private FIFO.
+    ///
+    /// # Safety
+    ///
+    /// The caller owns the node and gives it away. Its payload may be sent to another thread.
+    #[inline]
+    pub unsafe fn push_front(&mut self, node: NonNull<Node>) {
+        // SAFETY: the caller owns the node.
+        unsafe { Node::set_next(node, self.first) };
+        if self.first.is_null() {
+            self.last = node.as_ptr();
+        }
+        self.first = node.as_ptr();
+    }
+
+    /// Puts a node at the back of the private FIFO: a signal that turns out to be a message keeps
+    /// its place in the stream that way.
+    ///
+    /// # Safety
+    ///
+    /// As for [`push_front`](Self::push_front).
+    #[inline]
+    pub unsafe fn push_back(&mut self, node: NonNull<Node>) {
+        // SAFETY: the caller owns the node.
+        unsafe { Node::set_next(node, ptr::null_mut()) };
+        self.append(node.as_ptr(), node.as_ptr());
+    }
+
+    /// Gives back the memory of a node that was handled: now, or when the cursor moves on if it
+    /// stands at this node.
+    ///
+    /// # Safety
+    ///
+    /// The node came from `pop` or `on_signal` of this cursor and its payload was moved out (or
+    /// it never had one to drop). It is not touched again. For a `detach` node this is right as
+    /// well when its memory is indeed to be freed by its `free`.
+    #[inline]
+    pub unsafe fn retire(&mut self, node: NonNull<Node>) {
+        if node.as_ptr() == self.seen {
+            self.seen = self.seen.map_addr(|seen| seen | DONE);
+        } else {
+            // SAFETY: the caller gives the node away, and it is not the one the cursor needs.
+            unsafe { free(node) };
+        }
+    }
+
+    /// Appends a chain, linked from oldest to newest and ending in null.
+    #[inline]
+    pub(super) fn append(&mut self, oldest: *mut Node, newest: *mut Node) {
+        match NonNull::new(self.first) {
+            None => self.first = oldest,
+            Some(_) => {
+                debug_assert!(!self.last.is_null());
+                // SAFETY: the FIFO is not empty, so `last` is a node of it, not null.
+                let last = unsafe { NonNull::new_unchecked(self.last) };
+                // SAFETY: the nodes of the FIFO are the cursor's.
+                unsafe { Node::set_next(last, oldest) };
+            }
+        }
+        self.last = newest;
+    }
+
+    /// Where the cursor stands.
+    #[inline]
+    pub(super) fn seen(&self) -> *mut Node {
+        self.seen.map_addr(|seen| seen & !DONE)
+    }
+
+    /// Moves the cursor on and frees the node it stood at, if that was handled.
+    #[inline]
+    pub(super) fn advance(&mut self, to: *mut Node) {
+        let old = Seen(std::mem::replace(&mut self.seen, to));
+        old.leave();
+    }
+
+    /// Takes the position out, so that the cursor can be given to the next owner.
+    #[inline]
+    pub(super) fn detach(&mut self) -> Seen {
+        Seen(std::mem::replace(&mut self.seen, ptr::null_mut()))
+    }
+
+    /// Puts back what [`detach`](Self::detach) took.
+    #[inline]
+    pub(super) fn attach(&mut self, seen: Seen) {
+        self.seen = seen.0;
+    }
+}
+
+/// The position of a cursor, taken out of it.
+pub(super) struct Seen(*mut Node);
+
+impl Seen {
+    /// Gives the position up and frees the node, if it was handled. (If not, the node is in the
+    /// private FIFO or in the hands of the user, and `retire` will free it.)
+    #[inline]
+    pub(super) fn leave(self) {
+        if self.0.addr() & DONE != 0 {
+            let node = self.0.map_addr(|seen| seen & !DONE);
+            // SAFETY: `DONE` is only set on a pointer to a node.
+            let node = unsafe { NonNull::new_unchecked(node) };
+            // SAFETY: a node with `DONE` was retired, and the cursor no longer needs it.
+            unsafe { free(node) };
+        }
+    }
+}
+
+/// # Safety
+///
+/// The caller owns the node, its payload was moved out, and it is not touched again.
+#[inline]
+unsafe fn free(node: NonNull<Node>) {
+    // SAFETY: the caller owns the node.
+    let vt = unsafe { Node::vt(node) };
+    // SAFETY: the vtable is the node's own; the caller's promise is the function's condition.
+    unsafe { (vt.free)(node) };
+}

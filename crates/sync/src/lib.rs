@@ -1,0 +1,47 @@
+//! Lock-free parts of the Whitebeam runtime. Nothing here knows what an actor is.
+//!
+//! | module | what it is | its protocol |
+//! | --- | --- | --- |
+//! | [`shim`] | atomics, cells, threads and locks: std's own, or loom's under `cfg(loom)` | - |
+//! | [`node`] | the header of everything that can be pushed on an inbox | at the head of the file |
+//! | [`inbox`] | many senders, one owner; one word says what is queued and whether to schedule | at the head of the file |
+//! | [`reply`] | the word between a caller and who answers | at the head of the file |
+//! | [`slab`] | type-stable memory whose slots are named by index and generation | at the head of the file |
+//! | [`parker`] | one thread sleeps until another wakes it | at the head of the file |
+//! | [`idle`] | who is awake, and whom a send must wake | at the head of the file |
+//! | [`steal_slot`] | a slot that costs its owner nothing and that others can empty | at the head of the file |
+//! | [`barrier`] | a barrier on all threads of the process, paid by who asks | at the head of the file |
+//!
+//! Each protocol is written down beside its code and checked by a loom model, by a stress test
+//! and under ThreadSanitizer. The other crates take atomics and locks from [`shim`] only, so that
+//! nothing escapes a model.
+
+#![deny(unsafe_code)]
+
+#[cfg(not(target_pointer_width = "64"))]
+compile_error!("whitebeam packs a count into the upper bits of pointers: 64-bit targets only");
+
+pub mod shim;
+
+#[allow(unsafe_code, reason = "the header of intrusive lists")]
+pub mod node;
+
+#[allow(unsafe_code, reason = "an intrusive lock-free list")]
+pub mod inbox;
+
+#[allow(unsafe_code, reason = "a cell whose ownership follows a state word")]
+pub mod reply;
+
+#[allow(unsafe_code, reason = "raw memory and free lists through it")]
+pub mod slab;
+
+#[allow(unsafe_code, reason = "may talk to the kernel")]
+pub mod parker;
+
+pub mod idle;
+
+#[allow(unsafe_code, reason = "a slot shared by an owner and thieves")]
+pub mod steal_slot;
+
+#[allow(unsafe_code, reason = "a system call")]
+pub mod barrier;

@@ -1,0 +1,78 @@
+# Recipes are one-liners over cargo and the scripts of ci/, which work without `just`.
+# Times are for two cores with dependencies built.
+
+# Lists the recipes.
+default:
+    @just --list --unsorted
+
+# Proves that the formatting is rustfmt's. A second.
+fmt:
+    cargo fmt --all
+
+# Proves that clippy finds nothing, with the workspace's lints, in all targets. Half a minute.
+lint:
+    cargo clippy --workspace --all-targets -- -D warnings
+
+# Proves that the tests pass: unit, property, conformance, documentation. Two minutes; one crate: `just test whitebeam-actor`.
+test crate="":
+    cargo test {{ if crate == "" { "--workspace" } else { "-p " + crate } }}
+
+# Proves that the semantics of docs/conformance.md hold and that table and tests agree. A minute; one area: `just conformance link`.
+conformance area="":
+    cargo test --workspace --tests -- {{ if area == "" { "conformance" } else { area + "_" } }}
+    python3 ci/conformance.py
+
+# Proves that the documentation builds without a broken link. Half a minute.
+doc:
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+
+# Proves the lock-free parts for every interleaving up to a bound. Five minutes; one part: `just loom inbox`.
+loom filter="":
+    ci/loom.sh {{ filter }}
+
+# Proves the unsafe code of crates/sync free of undefined behaviour, where the component is installed. Ten minutes.
+miri filter="":
+    ci/miri.sh {{ filter }}
+
+# Proves the absence of data races, use after free and uninitialised reads in the stress tests. Ten minutes.
+sanitizers tool="all":
+    ci/sanitizers.sh {{ tool }}
+
+# Proves that storms of sends, kills and restarts leave nothing behind: the ignored stress tests too. Five minutes.
+stress:
+    cargo test --workspace --release -- --include-ignored stress
+
+# Proves that the workspace builds with the oldest Rust it names. A minute.
+msrv:
+    ci/msrv.sh
+
+# Proves that licences and sources of the dependencies are the allowed ones. Needs cargo-deny. Seconds.
+deny:
+    cargo deny check
+
+# Proves what no compiler checks: sizes of files, places of unsafe code, unfinished work. A second.
+tidy:
+    ci/tidy.sh
+
+# Runs every example to its end. A minute.
+examples *names:
+    ci/examples.sh {{ names }}
+
+# Runs one workload of the harness and prints its figures: `just bench W1`. Seconds to minutes.
+bench *arguments:
+    cargo run --release -p whitebeam-bench -- run {{ arguments }}
+
+# Proves that every workload runs, counts right and prints well-formed JSON; its figures mean nothing. A minute.
+bench-smoke:
+    ci/bench_smoke.sh
+
+# Everything a change must pass. Up to 30 minutes from an empty target folder.
+ci:
+    .ci/run
+
+# What takes too long for every change: deeper models, sanitizers, stress, twenty times the property cases. An hour.
+deep:
+    LOOM_MAX_PREEMPTIONS=3 ci/loom.sh
+    ci/sanitizers.sh
+    cargo test --workspace --release -- --include-ignored stress
+    PROPTEST_CASES=5000 cargo test --workspace --release
