@@ -26,7 +26,7 @@ conformance area="":
 doc:
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
 
-# Proves the lock-free parts for every interleaving up to a bound. Five minutes; one part: `just loom inbox`.
+# Proves the lock-free parts for every interleaving up to a bound. Up to half an hour; one part: `just loom inbox`.
 loom filter="":
     ci/loom.sh {{ filter }}
 
@@ -72,7 +72,7 @@ ci:
 
 # What takes too long for every change: deeper models, sanitizers, stress, twenty times the property cases. An hour.
 deep:
-    LOOM_MAX_PREEMPTIONS=3 ci/loom.sh
+    ci/loom.sh
     ci/sanitizers.sh
     cargo test --workspace --release -- --include-ignored stress
     PROPTEST_CASES=5000 cargo test --workspace --release

@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# Runs the loom models: every interleaving and every value a load may return, up to a bound of
-# preemptions, for the real types of crates/sync.
+# Runs the loom models: every interleaving and every value a load may return, for the real types of
+# crates/sync, up to the bound of preemptions that each model states (2 where it states none).
 #
-#   ci/loom.sh                 all models
+#   ci/loom.sh                 all models, each to its end
 #   ci/loom.sh inbox           models whose path contains "inbox"
 #   ci/loom.sh --list          names only
-#   LOOM_MAX_PREEMPTIONS=4 ci/loom.sh    deeper (the default is 2; each step costs about ten times)
+#   LOOM_MAX_DURATION=40 ci/loom.sh      at most so many seconds for each: what is left is not explored
+#   LOOM_MAX_PREEMPTIONS=3 ci/loom.sh    deeper, where the model states no bound
 #
-# A model that fails prints the interleaving with LOOM_LOG=trace LOOM_LOCATION=1.
+# For a model that fails, LOOM_LOG=trace LOOM_LOCATION=1 prints the interleaving.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -292,8 +292,16 @@ pub(crate) fn unanswered(node: NonNull<CallNode>) {
 }
 
 /// Answers the replies that the last handler dropped: with the reason if it ended the process.
+#[inline]
 pub(crate) fn flush_deferred(reason: Option<&ExitReason>) {
-    for node in local::take_deferred().into_iter().flatten() {
+    if local::has_deferred() {
+        answer_deferred(reason);
+    }
+}
+
+#[cold]
+fn answer_deferred(reason: Option<&ExitReason>) {
+    for node in local::take_deferred() {
         let answer = if reason.is_some() { Answer::Exit } else { Answer::NoReply };
         // SAFETY: deferred by `unanswered`: the one answer of this node.
         unsafe { complete::<()>(node, answer, reason.cloned()) };

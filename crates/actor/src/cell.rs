@@ -116,7 +116,7 @@ pub(crate) struct Header {
     pub(crate) down: UnsafeCell<Node>,
     /// Counted nodes taken from the mailbox, modulo 2^32. Length = pushed - taken.
     pub(crate) taken: AtomicU32,
-    /// Longest mailbox seen, see [`Header::note_length`].
+    /// Longest mailbox seen, see [`Header::note_drained`].
     pub(crate) high: AtomicU32,
     /// The parent's pid, 0 for none. With `SUPERVISED` it names a cell that is still allocated.
     pub(crate) parent: AtomicU64,
@@ -489,10 +489,18 @@ impl Header {
         if len > u32::MAX / 2 { 0 } else { len }
     }
 
-    /// Owner only: remembers the length if it is the longest yet. Called where the inbox is drained,
-    /// so the mark misses at most the messages handled since the last drain.
+    /// Owner only: remembers the mailbox's length if it is the longest yet. Called after each drain, with
+    /// the number of messages that it brought and whether others waited before; so the mark misses at most
+    /// the messages handled since the last drain.
     #[inline]
-    pub(crate) fn note_length(&self) {
+    pub(crate) fn note_drained(&self, messages: u32, others_waited: bool) {
+        if messages > self.high.load(Ordering::Relaxed) || (others_waited && messages > 0) {
+            self.note_length();
+        }
+    }
+
+    #[cold]
+    fn note_length(&self) {
         let len = self.inbox.pushed().wrapping_sub(self.taken.load(Ordering::Relaxed));
         if len > self.high.load(Ordering::Relaxed) && len <= u32::MAX / 2 {
             self.high.store(len, Ordering::Relaxed);

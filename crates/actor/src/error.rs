@@ -1,6 +1,6 @@
 //! What can go wrong for who sends, calls, starts or builds.
 
-use std::{error::Error, fmt};
+use std::{error::Error, fmt, sync::Arc};
 
 use crate::{ExitReason, Pid, message::Refused};
 
@@ -60,8 +60,12 @@ pub enum StartError {
     ShuttingDown,
     /// The supervisor has as many children as it may.
     MaxChildren,
-    /// The supervisor that was asked does not exist.
+    /// The supervisor that was asked does not exist (any more).
     NoSupervisor,
+    /// The supervisor that was asked is being restarted, or not started yet.
+    Restarting,
+    /// What was to be started is described wrongly, as the error says. Nothing was started.
+    Invalid(Arc<dyn Error + Send + Sync>),
     /// The process table has no free slot of this size.
     TableFull,
 }
@@ -151,16 +155,28 @@ impl fmt::Display for StartError {
             StartError::NameTaken(pid) => write!(f, "start failed: the name belongs to {pid}"),
             StartError::Timeout => f.write_str("start timed out"),
             StartError::ShuttingDown => f.write_str("start refused: shutting down"),
-            StartError::MaxChildren => {
-                f.write_str("start refused: the supervisor has reached max_children")
-            }
+            StartError::MaxChildren => f.write_str(
+                "start refused: the supervisor has as many children as its max_children allows; \
+                 end some or raise it",
+            ),
             StartError::NoSupervisor => f.write_str("start failed: no such supervisor"),
+            StartError::Restarting => {
+                f.write_str("start failed: the supervisor is being restarted; try again")
+            }
+            StartError::Invalid(error) => write!(f, "start refused: {error}"),
             StartError::TableFull => f.write_str("start failed: the process table is full"),
         }
     }
 }
 
-impl Error for StartError {}
+impl Error for StartError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            StartError::Invalid(error) => Some(&**error),
+            _ => None,
+        }
+    }
+}
 
 impl fmt::Display for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -61,7 +61,7 @@ const SIZES: [usize; SCRATCH_CLASSES] = [256, 512, 1024, 2048, 4096];
 pub(crate) const SCRATCH_CLASSES: usize = 5;
 /// The class of frames with an allocation of their own.
 const OWN: usize = SCRATCH_CLASSES;
-/// Buffers of a class that a worker keeps beside the one in use.
+/// Buffers of a class that a worker keeps beside the one for the next handler.
 const SPARES: usize = 8;
 
 const fn class_of(layout: Layout) -> usize {
@@ -82,34 +82,55 @@ const fn class_layout(class: usize) -> Layout {
     }
 }
 
-/// A worker's buffers of one class.
+/// A worker's buffers of one class. The one in use stays where it is unless a handler suspends: only one
+/// handler runs on a thread at a time, and what runs inside of it (destructors, wakers) runs no other.
 pub(crate) struct Scratch {
-    ready: [Cell<*mut u8>; SPARES],
+    /// The buffer for the next handler. Null: to be fetched.
+    ready: Cell<*mut u8>,
+    spares: [Cell<*mut u8>; SPARES],
     len: Cell<usize>,
 }
 
 impl Scratch {
     pub(crate) const fn new() -> Self {
-        Scratch { ready: [const { Cell::new(null_mut()) }; SPARES], len: Cell::new(0) }
-    }
-
-    #[inline]
-    fn take(&self, class: usize) -> NonNull<u8> {
-        let len = self.len.get();
-        if len > 0 {
-            self.len.set(len - 1);
-            if let Some(buffer) = NonNull::new(self.ready[len - 1].get()) {
-                return buffer;
-            }
+        Scratch {
+            ready: Cell::new(null_mut()),
+            spares: [const { Cell::new(null_mut()) }; SPARES],
+            len: Cell::new(0),
         }
-        allocate(class_layout(class))
     }
 
+    /// The buffer for the next handler. It stays the worker's until [`donate`](Self::donate).
     #[inline]
+    fn borrow(&self, class: usize) -> NonNull<u8> {
+        NonNull::new(self.ready.get()).unwrap_or_else(|| self.fetch(class))
+    }
+
+    #[cold]
+    fn fetch(&self, class: usize) -> NonNull<u8> {
+        let len = self.len.get();
+        let buffer = match len.checked_sub(1) {
+            Some(last) => {
+                self.len.set(last);
+                NonNull::new(self.spares[last].get())
+            }
+            None => None,
+        };
+        let buffer = buffer.unwrap_or_else(|| allocate(class_layout(class)));
+        self.ready.set(buffer.as_ptr());
+        buffer
+    }
+
+    /// The borrowed buffer is a cell's now.
+    fn donate(&self) {
+        self.ready.set(null_mut());
+    }
+
+    /// Takes back a buffer that was donated here or elsewhere.
     fn give(&self, class: usize, buffer: NonNull<u8>) {
         let len = self.len.get();
         if len < SPARES {
-            self.ready[len].set(buffer.as_ptr());
+            self.spares[len].set(buffer.as_ptr());
             self.len.set(len + 1);
         } else {
             // SAFETY: allocated by `allocate` with this layout, and not kept anywhere.
@@ -117,15 +138,15 @@ impl Scratch {
         }
     }
 
-    /// Frees the buffers: the worker stops.
-    pub(crate) fn clear(&self) {
-        let class = local::with(|local| {
-            local.scratch.iter().position(|scratch| std::ptr::eq(scratch, self))
-        });
-        while let (Some(class), len @ 1..) = (class, self.len.get()) {
-            self.len.set(len - 1);
+    /// Frees the buffers of class `class`: the worker stops.
+    pub(crate) fn clear(&self, class: usize) {
+        if let Some(ready) = NonNull::new(self.ready.replace(null_mut())) {
             // SAFETY: a kept buffer was allocated with its class's layout.
-            unsafe { dealloc(self.ready[len - 1].get(), class_layout(class)) };
+            unsafe { dealloc(ready.as_ptr(), class_layout(class)) };
+        }
+        for spare in &self.spares[..self.len.replace(0)] {
+            // SAFETY: as above.
+            unsafe { dealloc(spare.get(), class_layout(class)) };
         }
     }
 }
@@ -137,20 +158,36 @@ fn allocate(layout: Layout) -> NonNull<u8> {
     NonNull::new(buffer).unwrap_or_else(|| handle_alloc_error(layout))
 }
 
+/// A buffer for a frame that is about to be started.
 #[inline]
-fn take_buffer(class: usize, layout: Layout) -> NonNull<u8> {
+fn borrow_buffer(class: usize, layout: Layout) -> NonNull<u8> {
     if class == OWN {
         allocate(layout)
     } else {
-        local::with(|local| local.scratch[class].take(class))
+        local::with(|local| local.scratch[class].borrow(class))
     }
 }
 
+/// The started frame has suspended: its buffer goes with it.
+fn donate_buffer(class: usize) {
+    if class != OWN {
+        local::with(|local| local.scratch[class].donate());
+    }
+}
+
+/// The started frame is done: its buffer is free for the next.
 #[inline]
+fn return_buffer(class: usize, layout: Layout, buffer: NonNull<u8>) {
+    if class == OWN {
+        // SAFETY: allocated by `borrow_buffer` with this layout.
+        unsafe { dealloc(buffer.as_ptr(), layout) };
+    }
+}
+
+/// A suspended frame is done.
 fn give_buffer(class: usize, layout: Layout, buffer: NonNull<u8>) {
     if class == OWN {
-        // SAFETY: allocated by `take_buffer` with this layout.
-        unsafe { dealloc(buffer.as_ptr(), layout) };
+        return_buffer(class, layout, buffer);
     } else {
         local::with(|local| local.scratch[class].give(class, buffer));
     }
@@ -158,7 +195,7 @@ fn give_buffer(class: usize, layout: Layout, buffer: NonNull<u8>) {
 
 /// What the first poll of a future came to.
 pub(crate) enum First {
-    /// It is done; the buffer is back with the worker.
+    /// It is done.
     Done(Outcome),
     /// It is suspended; the frame belongs to the cell now.
     Suspended(NonNull<FrameHdr>),
@@ -180,7 +217,7 @@ where
 {
     let layout = const { Layout::new::<Frame<A, F>>() };
     let class = const { class_of(Layout::new::<Frame<A, F>>()) };
-    let buffer = take_buffer(class, layout);
+    let buffer = borrow_buffer(class, layout);
     let frame = buffer.cast::<Frame<A, F>>().as_ptr();
     let guard = Abandon::<A, F> { frame, class, made: false };
     // SAFETY: the buffer has the frame's layout and is this function's alone.
@@ -190,7 +227,7 @@ where
     };
     let hdr = buffer.cast::<FrameHdr>().as_ptr();
     // SAFETY: as above; the rest of the header is written when the frame is donated.
-    unsafe { (&raw mut (*hdr).timeout).write(LazyTimeout::NONE) };
+    unsafe { LazyTimeout::clear(&raw mut (*hdr).timeout) };
     let fut = make(cx);
     // SAFETY: inside the buffer.
     unsafe { (&raw mut (*frame).fut).write(fut) };
@@ -206,6 +243,7 @@ where
         }
         Poll::Pending => {
             std::mem::forget(guard);
+            donate_buffer(class);
             // SAFETY: inside the buffer; `timeout` keeps what the first poll wrote to it.
             unsafe {
                 (&raw mut (*hdr).poll).write(poll_frame::<A, F>);
@@ -234,7 +272,7 @@ impl<A: Actor, F> Drop for Abandon<A, F> {
             unsafe { (&raw mut (*self.frame).fut).drop_in_place() };
         }
         if let Some(buffer) = NonNull::new(self.frame.cast::<u8>()) {
-            give_buffer(self.class, const { Layout::new::<Frame<A, F>>() }, buffer);
+            return_buffer(self.class, const { Layout::new::<Frame<A, F>>() }, buffer);
         }
     }
 }

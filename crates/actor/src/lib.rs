@@ -40,6 +40,7 @@
 
 // What users see.
 mod actor;
+mod child_ref;
 mod context;
 mod error;
 mod info;
@@ -80,6 +81,7 @@ mod waker;
 
 pub use actor::Actor;
 pub use cell::INLINE_STATE_MAX;
+pub use child_ref::{ChildRef, ChildSlot};
 pub use children::{ChildDown, ChildKey, Outcome, Stop, StopChild, StopChildren};
 pub use context::{Context, Spawner};
 pub use error::{BuildError, CallError, SendError, SendFailure, StartError};

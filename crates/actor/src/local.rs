@@ -32,6 +32,8 @@ pub(crate) struct Local {
     dying: Cell<*const ExitReason>,
     /// Replies dropped by the handler that is running: answered when its outcome is known.
     deferred: UnsafeCell<Vec<NonNull<CallNode>>>,
+    /// Whether there are any: read after each handler.
+    has_deferred: Cell<bool>,
     /// One buffer per class for the frame of the next handler.
     pub(crate) scratch: [Scratch; SCRATCH_CLASSES],
     /// The runtime that this worker belongs to.
@@ -46,6 +48,7 @@ thread_local! {
             frame: Cell::new(null_mut()),
             dying: Cell::new(null()),
             deferred: UnsafeCell::new(Vec::new()),
+            has_deferred: Cell::new(false),
             scratch: [const { Scratch::new() }; SCRATCH_CLASSES],
             shared: Cell::new(null()),
             slab: UnsafeCell::new(None),
@@ -71,7 +74,7 @@ pub(crate) fn detach(shared: &Shared) {
         if let Some(mut free) = unsafe { (*local.slab.get()).take() } {
             shared.slab().flush(&mut free);
         }
-        local.scratch.iter().for_each(Scratch::clear);
+        local.scratch.iter().enumerate().for_each(|(class, scratch)| scratch.clear(class));
         // SAFETY: as in `attach`; the list is empty between handlers.
         unsafe { *local.deferred.get() = Vec::new() };
         local.shared.set(null());
@@ -174,6 +177,7 @@ pub(crate) fn unanswered(node: NonNull<CallNode>) -> Unanswered {
             } else if local.current.get().is_some() {
                 // SAFETY: a push runs no user code; no other reference is alive.
                 unsafe { (*local.deferred.get()).push(node) };
+                local.has_deferred.set(true);
                 Unanswered::Deferred
             } else {
                 Unanswered::NoReply
@@ -182,13 +186,19 @@ pub(crate) fn unanswered(node: NonNull<CallNode>) -> Unanswered {
         .unwrap_or(Unanswered::NoReply)
 }
 
-/// The replies that the last handler dropped.
+/// Whether the last handler dropped replies.
 #[inline]
-pub(crate) fn take_deferred() -> Option<Vec<NonNull<CallNode>>> {
+pub(crate) fn has_deferred() -> bool {
+    LOCAL.with(|local| local.has_deferred.get())
+}
+
+/// The replies that the last handler dropped.
+#[cold]
+pub(crate) fn take_deferred() -> Vec<NonNull<CallNode>> {
     LOCAL.with(|local| {
+        local.has_deferred.set(false);
         // SAFETY: no other reference is alive, see `unanswered`.
-        let deferred = unsafe { &mut *local.deferred.get() };
-        if deferred.is_empty() { None } else { Some(std::mem::take(deferred)) }
+        std::mem::take(unsafe { &mut *local.deferred.get() })
     })
 }
 

@@ -10,7 +10,10 @@
 //! spent is retired for good, so a stale pid finds nobody. The tag tells the runtimes of one program
 //! apart: a pid of another runtime is nobody here.
 
-use std::fmt;
+use std::{
+    fmt,
+    hash::{Hash, Hasher},
+};
 
 /// Names a process, alive or dead. `Copy`, 8 bytes, comparable and hashable.
 ///
@@ -19,7 +22,7 @@ use std::fmt;
 /// A pid does not keep anything alive and can only be used where a runtime is at hand: on a
 /// [`Context`](crate::Context) or on a [`Handle`](crate::Handle). An
 /// [`ActorRef`](crate::ActorRef) is the typed address.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Pid(u64);
 
 const GENERATION_BITS: u32 = 24;
@@ -54,6 +57,15 @@ impl Pid {
 
     pub(crate) fn from_bits(bits: u64) -> Self {
         Pid(bits)
+    }
+}
+
+impl Hash for Pid {
+    /// Two writes, not one: who routes a key that is a lone integer by its value would send all pids of
+    /// one generation to the same place.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u32(self.0 as u32);
+        state.write_u32((self.0 >> 32) as u32);
     }
 }
 

@@ -29,16 +29,7 @@ impl<M: Send + 'static> ActorRef<M> {
     /// The process has ended; the message comes back with the error.
     #[inline]
     pub fn cast(&self, msg: M) -> Result<(), SendError<M>> {
-        let cell = self.cell.ptr();
-        let node = message::node(msg);
-        match message::push(cell, node) {
-            Push::Queued => Ok(()),
-            Push::Schedule => {
-                cell.follow(Push::Schedule);
-                Ok(())
-            }
-            Push::Closed => Err(SendError(message::refused(node), SendFailure::NoProc)),
-        }
+        cast(self.cell.ptr(), msg)
     }
 
     /// Prepares a call: `f` puts the reply into the request, and runs at once; the request is sent when
@@ -58,8 +49,8 @@ impl<M> ActorRef<M> {
         ActorRef { cell, _message: PhantomData }
     }
 
-    pub(crate) fn cell(&self) -> CellPtr {
-        self.cell.ptr()
+    pub(crate) fn into_cell(self) -> CellRef {
+        self.cell
     }
 
     /// The process's pid.
@@ -99,6 +90,20 @@ impl<M> PartialEq for ActorRef<M> {
 }
 
 impl<M> Eq for ActorRef<M> {}
+
+/// Sends a message to `cell`, whose actor takes messages of this type.
+#[inline]
+pub(crate) fn cast<M: Send + 'static>(cell: CellPtr, msg: M) -> Result<(), SendError<M>> {
+    let node = message::node(msg);
+    match message::push(cell, node) {
+        Push::Queued => Ok(()),
+        Push::Schedule => {
+            cell.follow(Push::Schedule);
+            Ok(())
+        }
+        Push::Closed => Err(SendError(message::refused(node), SendFailure::NoProc)),
+    }
+}
 
 /// What names a process: a [`Pid`] or an address.
 #[diagnostic::on_unimplemented(

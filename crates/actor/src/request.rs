@@ -5,6 +5,7 @@ use std::{
     future::{Future, IntoFuture},
     marker::PhantomData,
     pin::Pin,
+    sync::Arc,
     task::{Context as TaskContext, Poll},
     time::Duration,
 };
@@ -12,9 +13,10 @@ use std::{
 use whitebeam_scheduler::Sleep;
 
 use crate::{
-    CallError, Reply, blocking,
+    CallError, Reply, SendFailure, blocking,
     call::{self, Waiting},
     cell::{CellPtr, CellRef},
+    child_ref::Slot,
     local, timeouts,
 };
 
@@ -43,15 +45,27 @@ pub struct Call<'a, M, T> {
 pub struct CallFuture<'a, M, T> {
     waiting: Waiting<T>,
     to: Address<'a>,
-    /// `None`: as long as it takes.
-    timeout: Option<Duration>,
+    /// [`NEVER`]: as long as it takes.
+    timeout_ns: u64,
     timer: Timer,
     _request: PhantomData<fn(M)>,
 }
 
+/// No timeout: more than 500 years.
+const NEVER: u64 = u64::MAX;
+
 enum Address<'a> {
     Borrowed(CellPtr, PhantomData<&'a ()>),
     Owned(CellRef),
+    /// An incarnation of a child; the slot says what it means if that one has ended.
+    Child(CellRef, ChildSlot<'a>),
+    /// A child without an incarnation: the call has failed before it is sent.
+    Nobody(SendFailure),
+}
+
+enum ChildSlot<'a> {
+    Borrowed(&'a Arc<Slot>),
+    Owned(Arc<Slot>),
 }
 
 enum Timer {
@@ -64,10 +78,27 @@ enum Timer {
 
 impl Address<'_> {
     #[inline]
-    fn ptr(&self) -> CellPtr {
+    fn cell(&self) -> Option<CellPtr> {
         match self {
-            Address::Borrowed(cell, _) => *cell,
-            Address::Owned(cell) => cell.ptr(),
+            Address::Borrowed(cell, _) => Some(*cell),
+            Address::Owned(cell) | Address::Child(cell, _) => Some(cell.ptr()),
+            Address::Nobody(_) => None,
+        }
+    }
+
+    /// Why nobody took the request.
+    #[cold]
+    fn refusal(&self) -> CallError {
+        let why = match self {
+            Address::Borrowed(..) | Address::Owned(_) => SendFailure::NoProc,
+            Address::Child(_, ChildSlot::Borrowed(slot)) => slot.refusal(),
+            Address::Child(_, ChildSlot::Owned(slot)) => slot.refusal(),
+            Address::Nobody(why) => *why,
+        };
+        match why {
+            SendFailure::NoProc => CallError::NoProc,
+            SendFailure::Restarting => CallError::Restarting,
+            SendFailure::Full => CallError::Full,
         }
     }
 }
@@ -77,11 +108,38 @@ pub(crate) fn call<M: Send + 'static, T: Send + 'static>(
     to: &CellRef,
     f: impl FnOnce(Reply<T>) -> M,
 ) -> Call<'_, M, T> {
+    prepare(Address::Borrowed(to.ptr(), PhantomData), f)
+}
+
+/// A call to the incarnation of a child that is in force.
+#[inline]
+pub(crate) fn call_child<M: Send + 'static, T: Send + 'static>(
+    incarnation: CellRef,
+    slot: &Arc<Slot>,
+    f: impl FnOnce(Reply<T>) -> M,
+) -> Call<'_, M, T> {
+    prepare(Address::Child(incarnation, ChildSlot::Borrowed(slot)), f)
+}
+
+/// A call to a child that has no incarnation now.
+#[cold]
+pub(crate) fn call_nobody<'a, M: Send + 'static, T: Send + 'static>(
+    why: SendFailure,
+    f: impl FnOnce(Reply<T>) -> M,
+) -> Call<'a, M, T> {
+    prepare(Address::Nobody(why), f)
+}
+
+#[inline]
+fn prepare<M: Send + 'static, T: Send + 'static>(
+    to: Address<'_>,
+    f: impl FnOnce(Reply<T>) -> M,
+) -> Call<'_, M, T> {
     Call {
         future: CallFuture {
             waiting: call::waiting::<M, T>(f),
-            to: Address::Borrowed(to.ptr(), PhantomData),
-            timeout: Some(CALL_TIMEOUT),
+            to,
+            timeout_ns: const { CALL_TIMEOUT.as_nanos() as u64 },
             timer: Timer::None,
             _request: PhantomData,
         },
@@ -92,25 +150,32 @@ impl<'a, M, T> Call<'a, M, T> {
     /// Waits at most `time` for the reply, from the first poll on. Never less; a timeout of 250 ms and
     /// more may come up to 8 ms late.
     pub fn timeout(mut self, time: Duration) -> Self {
-        self.future.timeout = Some(time);
+        self.future.timeout_ns = u64::try_from(time.as_nanos()).unwrap_or(NEVER);
         self
     }
 
     /// Waits as long as it takes.
     pub fn no_timeout(mut self) -> Self {
-        self.future.timeout = None;
+        self.future.timeout_ns = NEVER;
         self
     }
 
     /// The same call with an address of its own: it may outlive the reference it was made with. Costs
     /// one counter.
     pub fn owned(self) -> Call<'static, M, T> {
-        let CallFuture { waiting, to, timeout, timer, _request } = self.future;
+        let CallFuture { waiting, to, timeout_ns, timer, _request } = self.future;
         let to = match to {
             Address::Borrowed(cell, _) => Address::Owned(cell.to_ref()),
             Address::Owned(cell) => Address::Owned(cell),
+            Address::Child(cell, ChildSlot::Borrowed(slot)) => {
+                Address::Child(cell, ChildSlot::Owned(slot.clone()))
+            }
+            Address::Child(cell, ChildSlot::Owned(slot)) => {
+                Address::Child(cell, ChildSlot::Owned(slot))
+            }
+            Address::Nobody(why) => Address::Nobody(why),
         };
-        Call { future: CallFuture { waiting, to, timeout, timer, _request } }
+        Call { future: CallFuture { waiting, to, timeout_ns, timer, _request } }
     }
 
     /// Sends the request and waits for the reply on this thread.
@@ -121,7 +186,10 @@ impl<'a, M, T> Call<'a, M, T> {
     /// # Panics
     /// On a worker thread: it would hold up every actor that the worker has. Await the call there.
     pub fn blocking(self) -> Result<T, CallError> {
-        let scheduler = self.future.to.ptr().shared().scheduler();
+        let Some(cell) = self.future.to.cell() else {
+            return Err(self.future.to.refusal());
+        };
+        let scheduler = cell.shared().scheduler();
         assert!(
             !local::in_actor() && !scheduler.is_worker(),
             "`Call::blocking` on a worker thread would hold up its actors: await the call instead"
@@ -130,11 +198,12 @@ impl<'a, M, T> Call<'a, M, T> {
             let scheduler = scheduler.clone();
             return scheduler.block_on(self.into_future());
         }
-        let CallFuture { mut waiting, to, timeout, .. } = self.future;
+        let CallFuture { mut waiting, to, timeout_ns, .. } = self.future;
+        let timeout = (timeout_ns != NEVER).then(|| Duration::from_nanos(timeout_ns));
         blocking::wait(scheduler, timeout, |waker| {
             if waiting.is_unsent() {
-                if !waiting.register(waker) && !waiting.send(to.ptr()) {
-                    return Some(Err(CallError::NoProc));
+                if !waiting.register(waker) && !waiting.send(cell) {
+                    return Some(Err(to.refusal()));
                 }
             }
             waiting.is_replied().then(|| waiting.finish())
@@ -155,37 +224,50 @@ impl<'a, M, T> IntoFuture for Call<'a, M, T> {
 // The reply is moved out of the node, never pinned in it; the timer is pinned where it is polled.
 impl<M, T> Unpin for CallFuture<'_, M, T> {}
 
-impl<M, T> CallFuture<'_, M, T> {
+impl<'a, M, T> CallFuture<'a, M, T> {
     #[inline]
     fn start(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<T, CallError>> {
+        let Some(cell) = self.to.cell() else {
+            self.waiting.abandon();
+            return Poll::Ready(Err(self.to.refusal()));
+        };
         if self.waiting.register(cx.waker()) {
             // Answered before it was sent: the closure gave the reply away.
             return Poll::Ready(self.waiting.finish());
         }
-        if !self.waiting.send(self.to.ptr()) {
-            return Poll::Ready(Err(CallError::NoProc));
+        if !self.waiting.send(cell) {
+            return Poll::Ready(Err(self.to.refusal()));
         }
-        if let Some(timeout) = self.timeout {
-            self.set_timer(cx, timeout);
+        if self.timeout_ns != NEVER {
+            self.set_timer(cx);
         }
         Poll::Pending
     }
 
+    /// The same future with its request's type forgotten: it is in the node.
+    pub(crate) fn erase(self) -> CallFuture<'a, (), T> {
+        let CallFuture { waiting, to, timeout_ns, timer, _request } = self;
+        CallFuture { waiting, to, timeout_ns, timer, _request: PhantomData }
+    }
+
     #[inline]
-    fn set_timer(&mut self, cx: &mut TaskContext<'_>, timeout: Duration) {
+    fn set_timer(&mut self, cx: &mut TaskContext<'_>) {
         let lazy = local::polled_with(cx.waker())
-            .filter(|cell| timeouts::note(*cell, self.waiting.node(), timeout));
+            .filter(|cell| timeouts::note(*cell, self.waiting.node(), self.timeout_ns));
         self.timer = match lazy {
             Some(cell) => Timer::Lazy(cell),
-            None => Timer::Own(self.sleep(cx, timeout)),
+            None => self.own_timer(cx),
         };
     }
 
     #[cold]
-    fn sleep(&self, cx: &mut TaskContext<'_>, timeout: Duration) -> Sleep {
-        let mut sleep = self.to.ptr().shared().scheduler().sleep(timeout);
+    fn own_timer(&self, cx: &mut TaskContext<'_>) -> Timer {
+        // A call that was sent has a cell.
+        let Some(cell) = self.to.cell() else { return Timer::None };
+        let timeout = Duration::from_nanos(self.timeout_ns);
+        let mut sleep = cell.shared().scheduler().sleep(timeout);
         let _ = Pin::new(&mut sleep).poll(cx);
-        sleep
+        Timer::Own(sleep)
     }
 
     fn is_late(&mut self, cx: &mut TaskContext<'_>) -> bool {
@@ -196,9 +278,7 @@ impl<M, T> CallFuture<'_, M, T> {
             }
             Timer::Lazy(_) => {
                 // Moved away from the cell that looked after it: from here on by its own timer.
-                if let Some(timeout) = self.timeout {
-                    self.timer = Timer::Own(self.sleep(cx, timeout));
-                }
+                self.timer = self.own_timer(cx);
                 false
             }
             Timer::Own(sleep) => Pin::new(sleep).poll(cx).is_ready(),
@@ -247,12 +327,21 @@ impl<M, T> Future for CallFuture<'_, M, T> {
 
 impl<M, T> fmt::Debug for Call<'_, M, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Call(to {})", self.future.to.ptr().pid())
+        write!(f, "Call(to {:?})", self.future.to)
     }
 }
 
 impl<M, T> fmt::Debug for CallFuture<'_, M, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "CallFuture(to {})", self.to.ptr().pid())
+        write!(f, "CallFuture(to {:?})", self.to)
+    }
+}
+
+impl fmt::Debug for Address<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.cell() {
+            Some(cell) => write!(f, "{}", cell.pid()),
+            None => f.write_str("nobody now"),
+        }
     }
 }

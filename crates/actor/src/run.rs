@@ -94,10 +94,10 @@ const ATTENTION: u32 = bit::DOOMED | bit::YIELDED | bit::CHILDREN_DOWN | bit::PO
 unsafe fn run<A: Actor>(header: NonNull<RunHeader>, turn: &mut Turn<'_>) -> Ran {
     // SAFETY: run queues hold cells that stay allocated while they are scheduled.
     let cell = unsafe { CellPtr::new(header.cast()) };
-    if cell.header().has(bit::ENDED) {
-        return end::dispose(cell);
-    }
-    if cell.header().has(bit::SLOW) {
+    if cell.header().has(bit::ENDED | bit::SLOW) {
+        if cell.header().has(bit::ENDED) {
+            return end::dispose(cell);
+        }
         turn.mark_slow();
     }
     let running = Running::enter(cell);
@@ -134,13 +134,12 @@ fn messages<A: Actor>(cell: CellPtr, turn: &mut Turn<'_>) -> Flow {
     loop {
         // SAFETY: the turn owns the cell; no other reference to the cursor is alive here.
         let cursor = unsafe { cell.cursor() };
+        let others_waited = !cursor.is_empty();
         // SAFETY: as above, and this is the inbox's cursor.
         let drained = unsafe {
             header.inbox.drain(cursor, |cursor, node| signal::receive(cell, cursor, node))
         };
-        if drained.messages > 0 {
-            header.note_length();
-        }
+        header.note_drained(drained.messages, others_waited);
         let bits = header.bits.load(Ordering::Relaxed);
         let suspended = !header.frame.load(Ordering::Relaxed).is_null();
         let mut handle = true;

@@ -2,7 +2,7 @@
 
 use std::{fmt, future::Future, ops::Deref, sync::Arc, time::Duration};
 
-use whitebeam_scheduler::{Scheduler, Simulation, Task, WorkerMetrics};
+use whitebeam_scheduler::{Scheduler, Simulation, Task, Time, WorkerMetrics};
 
 use crate::{
     Actor, ActorRef, BuildError, ExitReason, Info, Name, Pid, ShutdownReport, SpawnOptions, Start,
@@ -214,6 +214,11 @@ impl Handle {
         F: Future<Output: Send + 'static> + Send + 'static,
     {
         self.shared.scheduler().spawn(future)
+    }
+
+    /// Time since the runtime was built, by its clock; virtual if the runtime is simulated.
+    pub fn uptime(&self) -> Duration {
+        self.shared.scheduler().now().saturating_since(Time::ZERO)
     }
 
     /// Ready after `time`; in virtual time if the runtime is simulated.

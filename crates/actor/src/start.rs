@@ -27,19 +27,20 @@ enum Way<M> {
     /// The process answers.
     Direct(Answered<Result<ActorRef<M>, StartError>>),
     /// A supervisor was asked; the process answers.
-    Asked(Pin<Box<dyn Future<Output = Result<Result<ActorRef<M>, StartError>, CallError>> + Send>>),
+    Asked(CallFuture<'static, (), Result<ActorRef<M>, StartError>>),
     Failed(Option<StartError>),
 }
 
 impl<M: Send + 'static> Start<M> {
-    pub(crate) fn answered(answer: Answered<Result<ActorRef<M>, StartError>>) -> Self {
+    /// A start whose answer is on its way: for who writes supervisors.
+    pub fn answered(answer: Answered<Result<ActorRef<M>, StartError>>) -> Self {
         Start(Way::Direct(answer))
     }
 
     /// The start that a supervisor was asked for by this call: for who writes supervisors. The request
     /// goes out when this is first polled.
     pub fn asked<R: 'static>(call: CallFuture<'static, R, Result<ActorRef<M>, StartError>>) -> Self {
-        Start(Way::Asked(Box::pin(call)))
+        Start(Way::Asked(call.erase()))
     }
 
     /// A start that was refused.
@@ -54,7 +55,7 @@ impl<M> Future for Start<M> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
         let answer = match &mut self.0 {
             Way::Direct(answer) => Pin::new(answer).poll(cx),
-            Way::Asked(call) => call.as_mut().poll(cx),
+            Way::Asked(call) => Pin::new(call).poll(cx),
             Way::Failed(error) => {
                 return Poll::Ready(Err(error.take().unwrap_or(StartError::ShuttingDown)));
             }
@@ -65,6 +66,7 @@ impl<M> Future for Start<M> {
             Err(CallError::Exit(ExitReason::Ignore)) => Err(StartError::Ignore),
             Err(CallError::Exit(reason)) => Err(StartError::Exit(reason)),
             Err(CallError::NoProc) => Err(StartError::NoSupervisor),
+            Err(CallError::Restarting) => Err(StartError::Restarting),
             Err(_) => Err(StartError::ShuttingDown),
         })
     }

@@ -39,60 +39,87 @@ const SWEEP: Duration = Duration::from_millis(8);
 
 /// The call of a frame that the cell looks after.
 pub(crate) struct LazyTimeout {
-    /// Which call: compared, never followed.
+    /// Which call: compared, never followed. Null: none, and the rest means nothing.
     call: *const CallNode,
-    timeout: Duration,
-    /// Zero: not armed yet.
-    deadline: Time,
-    expired: bool,
+    timeout_ns: u64,
+    /// When it is over, in the scheduler's time; or one of the two below.
+    deadline_ns: u64,
 }
 
+/// No deadline was counted out yet.
+const UNARMED: u64 = 0;
+/// The time is over.
+const EXPIRED: u64 = u64::MAX;
+
 impl LazyTimeout {
-    pub(crate) const NONE: LazyTimeout = LazyTimeout {
-        call: std::ptr::null(),
-        timeout: Duration::ZERO,
-        deadline: Time::ZERO,
-        expired: false,
-    };
+    /// Makes the note of a fresh frame empty: one store, for each handler.
+    ///
+    /// # Safety
+    /// `at` is valid for writes.
+    #[inline]
+    pub(crate) unsafe fn clear(at: *mut LazyTimeout) {
+        // SAFETY: the caller's word; the field lies inside.
+        unsafe { (&raw mut (*at).call).write(std::ptr::null()) };
+    }
 }
 
 /// Notes the timeout of a call in the frame that is being polled. `false`: not possible.
-pub(crate) fn note(cell: CellPtr, call: NonNull<CallNode>, timeout: Duration) -> bool {
-    if timeout < LAZY_MIN || cell.shared().scheduler().is_simulated() {
+#[inline]
+pub(crate) fn note(cell: CellPtr, call: NonNull<CallNode>, timeout_ns: u64) -> bool {
+    if timeout_ns < LAZY_MIN.as_nanos() as u64 {
         return false;
     }
     let Some(lazy) = frame_timeout() else { return false };
-    if !lazy.call.is_null() && lazy.call != call.as_ptr() {
+    // SAFETY: initialised before the frame's first poll.
+    let noted = unsafe { (*lazy).call };
+    if !noted.is_null() && noted != call.as_ptr() {
         return false;
     }
-    *lazy = LazyTimeout { call: call.as_ptr(), timeout, deadline: Time::ZERO, expired: false };
-    let header = cell.header();
-    if !header.has(bit::YOUNG | bit::IN_WHEEL) {
-        header.set(bit::YOUNG);
-        cell.shared().timeouts().add(cell);
+    if !cell.header().has(bit::YOUNG | bit::IN_WHEEL) && !enter(cell) {
+        return false;
     }
+    // SAFETY: inside the frame that is being polled here.
+    unsafe { lazy.write(LazyTimeout { call: call.as_ptr(), timeout_ns, deadline_ns: UNARMED }) };
+    true
+}
+
+/// Puts the cell in the list. `false`: virtual time is exact, and so are its timeouts.
+#[cold]
+fn enter(cell: CellPtr) -> bool {
+    if cell.shared().scheduler().is_simulated() {
+        return false;
+    }
+    cell.header().set(bit::YOUNG);
+    cell.shared().timeouts().add(cell);
     true
 }
 
 /// Whether the call's time is over.
 pub(crate) fn is_expired(call: NonNull<CallNode>) -> bool {
-    frame_timeout().is_some_and(|lazy| lazy.call == call.as_ptr() && lazy.expired)
+    // SAFETY: the note is initialised when its call is not null.
+    frame_timeout().is_some_and(|lazy| unsafe {
+        (*lazy).call == call.as_ptr() && (*lazy).deadline_ns == EXPIRED
+    })
 }
 
 /// The call is over.
+#[inline]
 pub(crate) fn forget(call: NonNull<CallNode>) {
-    if let Some(lazy) = frame_timeout()
-        && lazy.call == call.as_ptr()
-    {
-        lazy.call = std::ptr::null();
+    if let Some(lazy) = frame_timeout() {
+        // SAFETY: initialised before the frame's first poll.
+        if unsafe { (*lazy).call } == call.as_ptr() {
+            // SAFETY: inside the frame that is being polled here.
+            unsafe { LazyTimeout::clear(lazy) };
+        }
     }
 }
 
-fn frame_timeout<'a>() -> Option<&'a mut LazyTimeout> {
+/// The note of the frame that is being polled on this thread.
+#[inline]
+fn frame_timeout() -> Option<*mut LazyTimeout> {
     let frame: NonNull<FrameHdr> = NonNull::new(local::frame())?;
-    // SAFETY: set while the frame is polled on this thread; `timeout` is initialised before the first
-    // poll, and only this module's functions make a reference to it, none of which calls another.
-    Some(unsafe { &mut *(&raw mut (*frame.as_ptr()).timeout) })
+    // SAFETY: the frame is being polled; the field lies inside.
+    Some(unsafe { &raw mut (*frame.as_ptr()).timeout })
 }
 
 /// The cell was told to look at its call. `true`: its time is over, and the frame is to be polled.
@@ -113,14 +140,15 @@ pub(crate) unsafe fn due(cell: CellPtr) -> bool {
         return false;
     }
     let now = cell.shared().scheduler().now();
-    if lazy.deadline == Time::ZERO {
-        lazy.deadline = now.saturating_add(lazy.timeout);
-    } else if now >= lazy.deadline {
-        lazy.expired = true;
+    if lazy.deadline_ns == UNARMED {
+        let timeout = Duration::from_nanos(lazy.timeout_ns);
+        lazy.deadline_ns = now.saturating_add(timeout).as_nanos().min(EXPIRED - 1);
+    } else if now.as_nanos() >= lazy.deadline_ns {
+        lazy.deadline_ns = EXPIRED;
         return true;
     }
     header.set(bit::IN_WHEEL);
-    cell.shared().timeouts().set(cell, lazy.deadline);
+    cell.shared().timeouts().set(cell, Time::from_nanos(lazy.deadline_ns));
     false
 }
 

@@ -1,6 +1,6 @@
 //! What the scheduler itself costs, without actors: a measuring aid, not a benchmark of the project.
 //!
-//! `cargo run --release -p whitebeam-scheduler --example hops [workers]`
+//! `cargo run --release -p whitebeam-scheduler --example hops [workers] [line]`
 //!
 //! | line | what it does |
 //! | --- | --- |
@@ -9,6 +9,7 @@
 //! | ring 10k | a token goes round 10,000 targets: the same with cold targets |
 //! | pairs | 1,000 ping-pongs at once: slot and deque, and how soon the other workers help |
 //! | outside | a thread schedules a target and spins until it ran: wake-up of a searching worker |
+//! | late | a task sleeps 1 ms at a time: how much longer it took |
 //! | outside, rested | the same after 5 ms of rest: wake-up of a sleeping worker |
 
 #![expect(clippy::print_stdout, reason = "a program that prints")]
@@ -66,8 +67,10 @@ unsafe fn stay(header: NonNull<RunHeader>, _turn: &mut Turn<'_>) -> Ran {
 ///
 /// As [`Runnable::from_header`].
 unsafe fn runnable(player: *mut Player) -> Runnable {
-    // SAFETY: handed on to the caller; players are never null.
-    unsafe { Runnable::from_header(NonNull::new_unchecked(player).cast()) }
+    // SAFETY: players come from boxes.
+    let player = unsafe { NonNull::new_unchecked(player) };
+    // SAFETY: handed on to the caller.
+    unsafe { Runnable::from_header(player.cast()) }
 }
 
 static DONE: AtomicUsize = AtomicUsize::new(0);
@@ -106,7 +109,13 @@ fn report(name: &str, mut figures: Vec<f64>, unit: &str) {
     println!("{name:<16} {:>8.1} {unit} ({low:.1}-{high:.1})", figures[figures.len() / 2]);
 }
 
-fn rounds(handle: &Handle, vt: &'static RunVt, starts: usize, players: usize, hops: u64) -> Vec<f64> {
+fn rounds(
+    handle: &Handle,
+    vt: &'static RunVt,
+    starts: usize,
+    players: usize,
+    hops: u64,
+) -> Vec<f64> {
     let run = || {
         let rings: Vec<_> = (0..starts).map(|_| ring(handle, vt, players, hops)).collect();
         let begun = Instant::now();
@@ -135,8 +144,10 @@ unsafe fn raise(header: NonNull<RunHeader>, _turn: &mut Turn<'_>) -> Ran {
 }
 
 fn outside(handle: &Handle, rest: Duration, times: usize) -> Vec<f64> {
-    let flag: &'static Flag =
-        Box::leak(Box::new(Flag { header: RunHeader { vt: &RAISE }, raised: AtomicBool::new(false) }));
+    let flag: &'static Flag = Box::leak(Box::new(Flag {
+        header: RunHeader { vt: &RAISE },
+        raised: AtomicBool::new(false),
+    }));
     (0..times)
         .map(|_| {
             thread::sleep(rest);
@@ -152,17 +163,46 @@ fn outside(handle: &Handle, rest: Duration, times: usize) -> Vec<f64> {
         .collect()
 }
 
+fn lateness(handle: &Handle) -> Vec<f64> {
+    let inner = handle.clone();
+    handle.block_on(handle.spawn(async move {
+        let mut late = Vec::new();
+        for _ in 0..1_000 {
+            let deadline = inner.now() + Duration::from_millis(1);
+            inner.sleep_until(deadline).await;
+            late.push((inner.now() - deadline).as_nanos() as f64);
+        }
+        late
+    }))
+}
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let workers = std::env::args().nth(1).map_or(Ok(2), |arg| arg.parse())?;
+    let mut arguments = std::env::args().skip(1);
+    let workers = arguments.next().map_or(Ok(2), |argument| argument.parse())?;
+    let only = arguments.next();
+    let wanted = |line: &str| only.as_deref().is_none_or(|only| line.starts_with(only));
     let scheduler = Scheduler::builder().workers(workers).build()?;
     let handle = scheduler.handle();
     println!("{workers} workers");
-    report("ping-pong", rounds(handle, &PASS, 1, 2, 5_000_000), "ns/hop");
-    report("requeue", rounds(handle, &STAY, 1, 1, 10_000_000), "ns/run");
-    report("ring 10k", rounds(handle, &PASS, 1, 10_000, 300), "ns/hop");
-    report("pairs", rounds(handle, &PASS, 1_000, 2, 2_000), "ns/hop");
-    report("outside", outside(handle, Duration::ZERO, 10_000), "ns");
-    report("outside, rested", outside(handle, Duration::from_millis(5), 200), "ns");
+    if wanted("ping-pong") {
+        report("ping-pong", rounds(handle, &PASS, 1, 2, 5_000_000), "ns/hop");
+    }
+    if wanted("requeue") {
+        report("requeue", rounds(handle, &STAY, 1, 1, 10_000_000), "ns/run");
+    }
+    if wanted("ring") {
+        report("ring 10k", rounds(handle, &PASS, 1, 10_000, 300), "ns/hop");
+    }
+    if wanted("pairs") {
+        report("pairs", rounds(handle, &PASS, 1_000, 2, 2_000), "ns/hop");
+    }
+    if wanted("outside") {
+        report("outside", outside(handle, Duration::ZERO, 10_000), "ns");
+        report("outside, rested", outside(handle, Duration::from_millis(5), 200), "ns");
+    }
+    if wanted("late") {
+        report("late", lateness(handle), "ns");
+    }
     for (worker, metrics) in handle.metrics().iter().enumerate() {
         println!("{worker}: {metrics:?}");
     }

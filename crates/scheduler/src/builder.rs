@@ -199,7 +199,10 @@ impl Builder {
     /// to see what happens when the system has none left.
     pub fn start_threads_with(
         mut self,
-        start: impl Fn(thread::Builder, ThreadBody) -> io::Result<JoinHandle<()>> + Send + Sync + 'static,
+        start: impl Fn(thread::Builder, ThreadBody) -> io::Result<JoinHandle<()>>
+        + Send
+        + Sync
+        + 'static,
     ) -> Self {
         self.start = Arc::new(start);
         self
@@ -212,9 +215,9 @@ impl Builder {
     /// [`BuildError`]: no or too many workers were asked for, or the system has no more threads. Those
     /// that had been started are stopped and joined.
     pub fn build(self) -> Result<Scheduler, BuildError> {
-        let workers = self
-            .workers
-            .unwrap_or_else(|| thread::available_parallelism().map_or(1, NonZero::get).min(MOST_WORKERS));
+        let workers = self.workers.unwrap_or_else(|| {
+            thread::available_parallelism().map_or(1, NonZero::get).min(MOST_WORKERS)
+        });
         if workers == 0 {
             return Err(BuildError::NoWorkers);
         }
@@ -230,7 +233,8 @@ impl Builder {
             spin: rate.ticks(self.spin),
         };
         let barrier = Heavy::register();
-        let (queues, remotes): (Vec<_>, Vec<_>) = (0..workers).map(|_| LocalQueue::new(barrier)).unzip();
+        let (queues, remotes): (Vec<_>, Vec<_>) =
+            (0..workers).map(|_| LocalQueue::new(barrier)).unzip();
         let seed = self.seed.unwrap_or_else(|| RandomState::new().hash_one(workers));
         let shared = Shared::new(Clock::real(), tuning, rate, remotes.into(), seed, None);
 

@@ -126,7 +126,9 @@ impl Clock {
     #[expect(clippy::disallowed_methods, reason = "the clock seam")]
     pub(crate) fn now(&self) -> Time {
         match self {
-            Clock::Real { origin } => Time(nanos(Instant::now().saturating_duration_since(*origin))),
+            Clock::Real { origin } => {
+                Time(nanos(Instant::now().saturating_duration_since(*origin)))
+            }
             Clock::Virtual { now } => Time(now.load(Ordering::Acquire)),
         }
     }

@@ -57,8 +57,9 @@ impl Handle {
         });
     }
 
-    /// Schedules all of `batch`, in order, to the back of the queue, and wakes at most one worker for all
-    /// of it (which wakes the next, if there is work for two).
+    /// Schedules all of `batch` to the back of the queue, and wakes at most one worker for all of it
+    /// (which wakes the next, if there is work for two). A worker's own batch runs in order, as far as nobody
+    /// takes a part of it away; one from outside is taken in portions.
     pub fn schedule_batch<I: IntoIterator<Item = Runnable>>(&self, batch: I) {
         let batch = batch.into_iter();
         with_current(&self.0, |local| match local {

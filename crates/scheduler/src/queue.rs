@@ -82,11 +82,11 @@ impl LocalQueue {
     #[inline]
     pub(crate) fn pop(&self) -> Option<Runnable> {
         let slot_runs = self.slot_runs.get();
-        if slot_runs < SLOT_RUNS {
-            if let Some(runnable) = self.take_slot() {
-                self.slot_runs.set(slot_runs + 1);
-                return Some(runnable);
-            }
+        if slot_runs < SLOT_RUNS
+            && let Some(runnable) = self.take_slot()
+        {
+            self.slot_runs.set(slot_runs + 1);
+            return Some(runnable);
         }
         self.slot_runs.set(0);
         match self.deque.pop() {

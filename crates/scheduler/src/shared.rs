@@ -37,9 +37,9 @@ pub(crate) struct Shared {
     pub(crate) sim: Option<Sim>,
 }
 
-/// The part of a worker that others see. Padded to lines of its own; all of it is written by the
-/// worker alone, but for the slot's theft.
-#[repr(align(128))]
+/// The part of a worker that others see. Padded to lines of its own, the first of which has all that a run
+/// touches; all of it is written by the worker alone, but for the slot's theft.
+#[repr(C, align(128))]
 pub(crate) struct Remote {
     /// What the worker runs next.
     pub(crate) slot: StealSlot,
@@ -146,7 +146,8 @@ impl Shared {
         let (key, is_first) = self.timers.insert(worker, deadline, expire, token);
         if is_first && self.sim.is_none() {
             // A worker is active: the sentinel's nap is short, and the worker looks before it sleeps.
-            let wake = if worker.is_some() { self.idle.look() } else { self.idle.look_after_push() };
+            let wake =
+                if worker.is_some() { self.idle.look() } else { self.idle.look_after_push() };
             self.wake_for(wake, deadline.as_nanos());
         }
         key

@@ -62,7 +62,8 @@ impl Simulation {
     pub fn with_choices(choices: Box<dyn Choices>) -> Self {
         let tuning = Tuning { budget: 0, slice: 0, age: 0, spin: 0 };
         let sim = Sim::new(choices);
-        let shared = Shared::new(Clock::simulated(), tuning, TickRate::NONE, Box::new([]), 0, Some(sim));
+        let shared =
+            Shared::new(Clock::simulated(), tuning, TickRate::NONE, Box::new([]), 0, Some(sim));
         Simulation { handle: Handle::new(shared) }
     }
 

@@ -1,12 +1,15 @@
 //! Plain futures on the scheduler: the `async-task` crate's tasks in our queues.
 
+mod guarded;
+
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use async_task::{FallibleTask, ScheduleInfo, WithInfo};
 
+use self::guarded::{GuardedFuture, Output, guard_waker};
 use crate::handle::Handle;
 use crate::runnable::Runnable;
 
@@ -25,16 +28,15 @@ where
             home.schedule(runnable);
         }
     });
-    let (runnable, task) =
-        async_task::Builder::new().propagate_panic(true).spawn(|()| future, schedule);
+    let (runnable, task) = async_task::spawn(GuardedFuture::new(future), schedule);
     handle.schedule(Runnable::from_task(runnable));
-    Task { inner: task.fallible() }
+    Task { inner: task.fallible(), waker: None }
 }
 
 /// A future that runs on a scheduler. Awaiting it gives what the future gave.
 ///
-/// Dropping it cancels the future, which is dropped on a worker, or here when it is not queued;
-/// [`detach`](Self::detach) lets it run on.
+/// Dropping it cancels the future: that is dropped on a worker, or where it is cancelled from when it is
+/// not queued. [`detach`](Self::detach) lets it run on.
 ///
 /// # Panics
 ///
@@ -42,7 +44,9 @@ where
 /// unfinished because its scheduler ended; [`outcome`](Self::outcome) tells instead.
 #[must_use = "dropping a task cancels it; `detach` lets it run on"]
 pub struct Task<T> {
-    inner: FallibleTask<T>,
+    inner: FallibleTask<Output<T>>,
+    /// The waker of the last poll, and its guarded form: made again only when another one comes.
+    waker: Option<(Waker, Waker)>,
 }
 
 impl<T> Task<T> {
@@ -52,13 +56,21 @@ impl<T> Task<T> {
     }
 
     /// Cancels the future and waits until it is dropped. What it gave, if it was done already.
+    ///
+    /// # Panics
+    ///
+    /// Goes on with the panic that ended the future, if it was done by one.
     pub async fn cancel(self) -> Option<T> {
-        self.inner.cancel().await
+        self.inner.cancel().await?.unwrap()
     }
 
     /// Waits for the future; `None` when its scheduler ended first.
-    pub async fn outcome(self) -> Option<T> {
-        self.inner.await
+    ///
+    /// # Panics
+    ///
+    /// Goes on with the panic that ended the future.
+    pub async fn outcome(mut self) -> Option<T> {
+        std::future::poll_fn(|cx| self.poll_outcome(cx)).await
     }
 
     /// Whether the future is done, or was dropped.
@@ -66,17 +78,28 @@ impl<T> Task<T> {
     pub fn is_finished(&self) -> bool {
         self.inner.is_finished()
     }
+
+    fn poll_outcome(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
+        let is_known = self.waker.as_ref().is_some_and(|(waker, _)| waker.will_wake(cx.waker()));
+        if !is_known {
+            self.waker = Some((cx.waker().clone(), guard_waker(cx.waker())));
+        }
+        let Some((_, guarded)) = &self.waker else { return Poll::Pending };
+        let mut cx = Context::from_waker(guarded);
+        Pin::new(&mut self.inner).poll(&mut cx).map(|done| done.and_then(Output::unwrap))
+    }
 }
 
 impl<T> Future for Task<T> {
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
-        Pin::new(&mut self.inner)
-            .poll(cx)
+        self.poll_outcome(cx)
             .map(|done| done.expect("the scheduler ended before the task was done"))
     }
 }
+
+impl<T> Unpin for Task<T> {}
 
 impl<T> fmt::Debug for Task<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

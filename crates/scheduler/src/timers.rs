@@ -107,7 +107,8 @@ impl Timers {
         expire: Arc<dyn Expire>,
         token: u64,
     ) -> (TimerKey, bool) {
-        let at = shard.unwrap_or_else(|| self.turn.fetch_add(1, Ordering::Relaxed)) % self.shards.len();
+        let at =
+            shard.unwrap_or_else(|| self.turn.fetch_add(1, Ordering::Relaxed)) % self.shards.len();
         let shard = &self.shards[at];
         let deadline = deadline.as_nanos();
         let mut wheel = shard.wheel.lock();

@@ -52,6 +52,8 @@ pub struct Turn<'a> {
 /// What all turns on one worker have in common.
 pub(crate) struct Desk {
     pub(crate) worker: usize,
+    /// Messages per turn.
+    pub(crate) budget: u32,
     /// Length of a slice in ticks; 0 when turns are not timed.
     pub(crate) slice: u64,
     /// When the worker last looked at the scheduler's clock, in nanoseconds.
@@ -60,11 +62,11 @@ pub(crate) struct Desk {
 
 impl<'a> Turn<'a> {
     #[inline]
-    pub(crate) fn new(desk: &'a Desk, budget: u32) -> Self {
+    pub(crate) fn new(desk: &'a Desk) -> Self {
         Turn {
             used: 0,
-            next: FREE.min(budget),
-            budget,
+            next: FREE.min(desk.budget),
+            budget: desk.budget,
             slow: false,
             out_of_time: false,
             started: 0,
@@ -158,7 +160,8 @@ impl<'a> Turn<'a> {
     fn has_recovered(&self) -> bool {
         let spent = self.looked.saturating_sub(self.started);
         // A turn that became slow just now has its first eight messages behind it, and stays slow.
-        self.used != 0 && spent.saturating_mul(RECOVERED) < self.desk.slice.saturating_mul(self.used.into())
+        self.used != 0
+            && spent.saturating_mul(RECOVERED) < self.desk.slice.saturating_mul(self.used.into())
     }
 }
 
@@ -179,8 +182,8 @@ mod tests {
     use crate::clock::TickRate;
     use std::time::Duration;
 
-    fn desk(slice: u64) -> Desk {
-        Desk { worker: 3, slice, coarse: Cell::new(77) }
+    fn desk(slice: u64, budget: u32) -> Desk {
+        Desk { worker: 3, budget, slice, coarse: Cell::new(77) }
     }
 
     fn burn(ticks_to_burn: u64) {
@@ -201,8 +204,8 @@ mod tests {
 
     #[test]
     fn fast_messages_end_by_the_budget() {
-        let desk = desk(TickRate::measure().ticks(Duration::from_secs(100)));
-        let mut turn = Turn::new(&desk, 128);
+        let desk = desk(TickRate::measure().ticks(Duration::from_secs(100)), 128);
+        let mut turn = Turn::new(&desk);
         assert_eq!(messages_until_over(&mut turn, || ()), 128);
         assert!(!turn.is_out_of_time() && !turn.is_slow());
         assert_eq!((turn.worker(), turn.now_coarse()), (3, Time::from_nanos(77)));
@@ -210,22 +213,22 @@ mod tests {
 
     #[test]
     fn a_budget_below_the_free_messages_holds() {
-        let desk = desk(0);
         for budget in 1..=6 {
-            assert_eq!(messages_until_over(&mut Turn::new(&desk, budget), || ()), budget);
+            let desk = desk(0, budget);
+            assert_eq!(messages_until_over(&mut Turn::new(&desk), || ()), budget);
         }
     }
 
     #[test]
     fn slow_messages_end_by_time_and_mark_the_target() {
         let slice = TickRate::measure().ticks(Duration::from_micros(50));
-        let desk = desk(slice);
-        let mut turn = Turn::new(&desk, 128);
+        let desk = desk(slice, 128);
+        let mut turn = Turn::new(&desk);
         let used = messages_until_over(&mut turn, || burn(slice / 2));
         assert_eq!(used, FREE + STRIDE, "the first look after the free ones finds it");
         assert!(turn.is_out_of_time() && turn.is_slow());
 
-        let mut turn = Turn::new(&desk, 128);
+        let mut turn = Turn::new(&desk);
         turn.mark_slow();
         let used = messages_until_over(&mut turn, || burn(slice / 2));
         assert!(used <= 2, "timed at each message, and took {used} of half a slice each");
@@ -234,8 +237,8 @@ mod tests {
 
     #[test]
     fn a_target_that_was_slow_recovers() {
-        let desk = desk(TickRate::measure().ticks(Duration::from_secs(1)));
-        let mut turn = Turn::new(&desk, 128);
+        let desk = desk(TickRate::measure().ticks(Duration::from_secs(1)), 128);
+        let mut turn = Turn::new(&desk);
         turn.mark_slow();
         assert!(turn.is_slow(), "nothing known yet");
         assert!(!turn.tick());
@@ -244,8 +247,8 @@ mod tests {
 
     #[test]
     fn turns_that_are_not_timed_ignore_the_mark() {
-        let desk = desk(0);
-        let mut turn = Turn::new(&desk, 50);
+        let desk = desk(0, 50);
+        let mut turn = Turn::new(&desk);
         turn.mark_slow();
         assert_eq!(messages_until_over(&mut turn, || ()), 50);
         assert!(!turn.is_slow());

@@ -42,7 +42,7 @@ use crate::builder::Hooks;
 use crate::clock::ticks;
 use crate::queue::LocalQueue;
 use crate::runnable::Runnable;
-use crate::shared::Shared;
+use crate::shared::{Shared, Tuning};
 use crate::timer::Entry;
 use crate::turn::{Desk, Turn};
 
@@ -60,22 +60,35 @@ pub(crate) struct Local {
     due: Cell<Vec<(u64, Entry)>>,
 }
 
-/// Why a search ended.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Outcome {
-    /// There is something to do.
+/// Why a rest ended.
+enum Found {
+    /// This is to be run.
+    Runnable(Runnable),
+    /// Something is in the worker's queue, or a timer is due.
     Work,
     /// The scheduler stops.
+    Stop,
+}
+
+/// Whether a worker goes on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Next {
+    Run,
     Stop,
 }
 
 impl Local {
     /// The worker `index` of `shared`, around the owner's end of its queue.
     pub(crate) fn new(shared: Arc<Shared>, index: usize, queue: LocalQueue) -> Self {
-        let slice = shared.tuning.slice;
+        let Tuning { budget, slice, .. } = shared.tuning;
         Local {
             queue,
-            desk: Desk { worker: index, slice, coarse: Cell::new(shared.clock.now().as_nanos()) },
+            desk: Desk {
+                worker: index,
+                budget,
+                slice,
+                coarse: Cell::new(shared.clock.now().as_nanos()),
+            },
             pace: Pace::new(slice, shared.rate),
             sightings: RefCell::new(Sightings::new(shared.remotes.len())),
             due: Cell::default(),
@@ -158,13 +171,13 @@ impl Local {
     /// Runs until the scheduler stops.
     fn work(&self) {
         loop {
-            if self.pace.is_due() && self.look_up() == Outcome::Stop {
+            if self.pace.is_due() && self.look_up() == Next::Stop {
                 return;
             }
             match self.queue.pop() {
                 Some(runnable) => self.run(runnable),
                 None => {
-                    if self.run_out() == Outcome::Stop {
+                    if self.run_out() == Next::Stop {
                         return;
                     }
                 }
@@ -175,7 +188,7 @@ impl Local {
     #[inline]
     fn run(&self, runnable: Runnable) {
         self.queue.remote().runs.add(1);
-        let mut turn = Turn::new(&self.desk, self.shared.tuning.budget);
+        let mut turn = Turn::new(&self.desk);
         if let Some(again) = runnable.run(&mut turn) {
             self.schedule_back(again);
         }
@@ -186,9 +199,9 @@ impl Local {
 
     /// Looks at everything but its own queue: whether to stop, timers, the shared queue.
     #[inline(never)]
-    fn look_up(&self) -> Outcome {
+    fn look_up(&self) -> Next {
         if self.shared.is_stopping() {
-            return Outcome::Stop;
+            return Next::Stop;
         }
         let now = ticks();
         let look = self.pace.looked(now);
@@ -198,23 +211,28 @@ impl Local {
         if let Some(runnable) = self.take_injected() {
             self.run(runnable);
         }
-        Outcome::Work
+        Next::Run
     }
 
     /// The queue is empty: finds something to do, or rests until there is something.
     #[inline(never)]
-    fn run_out(&self) -> Outcome {
+    fn run_out(&self) -> Next {
         if let Some(runnable) = self.take_injected() {
             self.run(runnable);
-            return Outcome::Work;
+            return Next::Run;
         }
         let counters = &self.queue.remote().counters;
         counters.rest(ticks());
-        let outcome = self.rest();
+        let found = self.rest();
         let now = ticks();
         counters.resume(now);
         self.pace.resume(now);
-        outcome
+        match found {
+            Found::Stop => return Next::Stop,
+            Found::Work => {}
+            Found::Runnable(runnable) => self.run(runnable),
+        }
+        Next::Run
     }
 
     fn take_injected(&self) -> Option<Runnable> {

@@ -70,7 +70,8 @@ mod system {
 
     pub(super) fn register() -> bool {
         let needed = libc::c_long::from(
-            libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED | libc::MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED,
+            libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED
+                | libc::MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED,
         );
         let known = membarrier(libc::MEMBARRIER_CMD_QUERY);
         known >= 0

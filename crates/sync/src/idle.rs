@@ -91,6 +91,9 @@ use crate::shim::atomic::{AtomicBool, Ordering, fence};
 pub use self::word::{MAX_WORKERS, Wake};
 
 /// The idle side of a set of workers. See the [module](self).
+///
+/// Padded: the word is read at each push, and all around it changes only when somebody rests or wakes.
+#[repr(align(128))]
 pub struct Idle {
     word: IdleWord,
     /// The sleepers; who slept last is woken first, its cache is the warmest.

@@ -95,7 +95,10 @@ impl Sim {
     /// Marks this thread as being inside a step, until the guard is dropped.
     fn enter(&self) -> Stepping<'_> {
         let stepping = self.state.lock().stepping.replace(thread::current().id());
-        assert!(stepping.is_none(), "a simulation is run by one thread at a time, and not from inside itself");
+        assert!(
+            stepping.is_none(),
+            "a simulation is run by one thread at a time, and not from inside itself"
+        );
         Stepping { sim: self }
     }
 }
@@ -147,9 +150,9 @@ pub(super) fn step(shared: &Shared) -> bool {
     let Some((runnable, budget)) = next else { return false };
     let now = shared.clock.now() + cost;
     shared.clock.move_to(now);
-    let desk = Desk { worker: 0, slice: 0, coarse: Cell::new(now.as_nanos()) };
+    let desk = Desk { worker: 0, budget, slice: 0, coarse: Cell::new(now.as_nanos()) };
     let stepping = sim.enter();
-    let again = runnable.run(&mut Turn::new(&desk, budget));
+    let again = runnable.run(&mut Turn::new(&desk));
     drop(stepping);
     if let Some(again) = again {
         sim.push(again);

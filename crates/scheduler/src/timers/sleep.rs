@@ -70,7 +70,8 @@ impl Future for Sleep {
         match &self.timer {
             None => {
                 let alarm = Arc::new(Alarm { waker: Mutex::new(Some(cx.waker().clone())) });
-                let key = self.handle.timer_at(self.deadline, Arc::clone(&alarm) as Arc<dyn Expire>, 0);
+                let key =
+                    self.handle.timer_at(self.deadline, Arc::clone(&alarm) as Arc<dyn Expire>, 0);
                 self.timer = Some((key, alarm));
             }
             Some((_, alarm)) => {

@@ -29,9 +29,8 @@ use std::time::Duration;
 
 use whitebeam_sync::idle::Rest;
 
-use super::{Local, Outcome};
+use super::{Found, Local};
 use crate::clock::ticks;
-use crate::runnable::Runnable;
 use crate::shared::Remote;
 use crate::timers::NEVER;
 
@@ -85,15 +84,20 @@ impl Sightings {
     /// A search begins: what was seen before is too old to tell how fast anything moves.
     fn begin(&mut self, remotes: &[Arc<Remote>], now: u64) {
         for (sighting, remote) in self.of.iter_mut().zip(remotes) {
-            *sighting =
-                Sighting { pops: remote.pops.read(), moved: now, runs: remote.runs.read(), ran: now };
+            *sighting = Sighting {
+                pops: remote.pops.read(),
+                moved: now,
+                runs: remote.runs.read(),
+                ran: now,
+            };
         }
     }
 }
 
 impl Sighting {
     fn look(&mut self, victim: &Remote, now: u64, age: u64) -> Prey {
-        let (pops, runs, len) = (victim.pops.read(), victim.runs.read(), victim.stealer.len() as u64);
+        let (pops, runs, len) =
+            (victim.pops.read(), victim.runs.read(), victim.stealer.len() as u64);
         if runs != self.runs {
             (self.runs, self.ran) = (runs, now);
         }
@@ -110,14 +114,15 @@ impl Sighting {
                 (false, true) => Prey::Slot,
             };
         }
-        let wait = if moves == 0 { passed } else { len.saturating_mul(passed) / moves };
+        // A queue that did not move has waited so long already.
+        let wait = len.saturating_mul(passed).checked_div(moves).unwrap_or(passed);
         if wait >= age { Prey::Queue } else { Prey::Fresh }
     }
 }
 
 impl Local {
     /// Until there is work for this worker, or the scheduler stops.
-    pub(super) fn rest(&self) -> Outcome {
+    pub(super) fn rest(&self) -> Found {
         match self.shared.idle.rest(self.index()) {
             Rest::Sentinel => self.search(),
             Rest::Asleep => self.sleep(),
@@ -125,7 +130,7 @@ impl Local {
     }
 
     /// As a sleeper, until it is the sentinel; then as that.
-    fn sleep(&self) -> Outcome {
+    fn sleep(&self) -> Found {
         let (idle, timers, me) = (&self.shared.idle, &self.shared.timers, self.index());
         // Timers that this worker set while it was active: the sentinel may nap beyond them.
         let next = timers.next();
@@ -134,7 +139,7 @@ impl Local {
         }
         while idle.is_asleep(me) {
             if self.shared.is_stopping() {
-                return Outcome::Stop;
+                return Found::Stop;
             }
             let covers = timers.cover();
             self.queue.remote().counters.parks.add(1);
@@ -150,49 +155,50 @@ impl Local {
     }
 
     /// As the sentinel, until there is work, which it leaves the post for.
-    fn search(&self) -> Outcome {
+    fn search(&self) -> Found {
         let rate = self.shared.rate;
         let mut nap = NAP_FIRST;
         self.sightings.borrow_mut().begin(&self.shared.remotes, ticks());
         loop {
-            if let Some(outcome) = self.spin(rate.ticks(POLL)) {
-                return outcome;
+            if let Some(found) = self.spin(rate.ticks(POLL)) {
+                return found;
             }
             // One look after each nap, until a call (or the end of a long sleep) says that it is
             // worth spinning again.
             loop {
                 let was_called = match self.nap(nap) {
-                    Nap::Over => return self.leave(None),
-                    Nap::Stop => return Outcome::Stop,
+                    Nap::Over => return self.leave(Found::Work),
+                    Nap::Stop => return Found::Stop,
                     Nap::Called => true,
                     Nap::Slept => false,
                 };
-                if let Some(outcome) = self.look_round(ticks()) {
-                    return outcome;
+                if let Some(found) = self.look_round(ticks()) {
+                    return found;
                 }
                 if was_called {
                     nap = NAP_FIRST;
                     break;
                 }
-                let most = if self.sightings.borrow().is_work_about { NAP_WATCHFUL } else { NAP_MOST };
+                let most =
+                    if self.sightings.borrow().is_work_about { NAP_WATCHFUL } else { NAP_MOST };
                 nap = (nap * 2).min(most);
             }
         }
     }
 
     /// Searches for as long as it is worth it.
-    fn spin(&self, poll: u64) -> Option<Outcome> {
+    fn spin(&self, poll: u64) -> Option<Found> {
         let begun = ticks();
         let mut polled = begun;
         loop {
             if let Some(runnable) = self.take_injected() {
-                return Some(self.leave(Some(runnable)));
+                return Some(self.leave(Found::Runnable(runnable)));
             }
             let now = ticks();
             if now.saturating_sub(polled) >= poll {
                 polled = now;
-                if let Some(outcome) = self.look_round(now) {
-                    return Some(outcome);
+                if let Some(found) = self.look_round(now) {
+                    return Some(found);
                 }
             }
             if now.saturating_sub(begun) >= self.shared.tuning.spin {
@@ -205,15 +211,15 @@ impl Local {
     }
 
     /// One look at everything: the end, the shared queue, the timers, the others.
-    fn look_round(&self, now: u64) -> Option<Outcome> {
+    fn look_round(&self, now: u64) -> Option<Found> {
         if self.shared.is_stopping() {
-            return Some(Outcome::Stop);
+            return Some(Found::Stop);
         }
         if let Some(runnable) = self.take_injected() {
-            return Some(self.leave(Some(runnable)));
+            return Some(self.leave(Found::Runnable(runnable)));
         }
         if self.is_timer_due() || self.steal(now) {
-            return Some(self.leave(None));
+            return Some(self.leave(Found::Work));
         }
         None
     }
@@ -255,23 +261,17 @@ impl Local {
         false
     }
 
-    /// Leaves the post: there is work, of which `runnable` is run here and now.
-    ///
-    /// Everything that was found is in this worker's queue (a batch, for which somebody else is woken, and
-    /// that one wakes the next), or still in the shared queue, or a timer that is due.
-    fn leave(&self, runnable: Option<Runnable>) -> Outcome {
+    /// Leaves the post, for what was found: `found` is in hand, or a timer is due, or something is in this
+    /// worker's queue. A batch is more than it runs at once: it wakes somebody, and that one the next.
+    fn leave(&self, found: Found) -> Found {
         if self.shared.idle.leave() {
-            let at_hand = usize::from(runnable.is_none());
-            let is_more = self.queue.len() > at_hand || !self.shared.injector.is_empty();
+            let at_once = usize::from(matches!(found, Found::Work));
+            let is_more = self.queue.len() > at_once || !self.shared.injector.is_empty();
             if is_more || self.shared.timers.is_uncovered(self.shared.timers.next()) {
                 self.recruit();
             }
         }
-        if let Some(runnable) = runnable {
-            // It found it, it runs it: behind whatever its own timers and sends put before it.
-            self.queue.push_next(runnable);
-        }
-        Outcome::Work
+        found
     }
 
     /// Sleeps for `most`, or for good when nobody is active, or until the next deadline.

@@ -1,13 +1,14 @@
 //! Order and cursor: what two senders push is handled once, in the order of each sender, whoever
 //! runs the owner; and the length is exact when they are done.
 
+use super::loom_signs::model;
 use super::support::{MESSAGE, Owner, SIGNAL, Token, node};
 use crate::shim::atomic::Ordering;
 use crate::shim::{Arc, thread};
 
 #[test]
 fn two_senders_keep_their_orders() {
-    super::loom_signs::model(3, || {
+    model(Some(6), || {
         let token = Token::new(());
         let owner = Arc::new(Owner::idle());
         let other = {
@@ -33,7 +34,7 @@ fn two_senders_keep_their_orders() {
 
 #[test]
 fn signals_and_messages_of_three_threads_all_arrive() {
-    super::loom_signs::model(2, || {
+    model(Some(4), || {
         let token = Token::new(());
         let owner = Arc::new(Owner::idle());
         let senders = [(&SIGNAL, 1), (&MESSAGE, 2)].map(|(vt, id)| {

@@ -5,16 +5,16 @@ use super::support::{MESSAGE, Owner, Token, node};
 use crate::shim::atomic::{AtomicU32, Ordering};
 use crate::shim::{Arc, thread};
 
-/// Explores `f` with at most `preemptions` of them.
-pub(super) fn model(preemptions: usize, f: impl Fn() + Sync + Send + 'static) {
+/// Explores every interleaving of `f` with at most so many preemptions; all of them if none is given.
+pub(super) fn model(preemptions: Option<usize>, f: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(preemptions * 20);
+    builder.preemption_bound = preemptions;
     builder.check(f);
 }
 
 #[test]
 fn a_message_and_a_flag_both_arrive() {
-    model(4, || {
+    model(None, || {
         let token = Token::new(());
         let owner = Arc::new(Owner::idle());
         let other = {
@@ -35,7 +35,7 @@ fn a_message_and_a_flag_both_arrive() {
 
 #[test]
 fn a_message_and_two_flags_all_arrive() {
-    model(2, || {
+    model(Some(4), || {
         let token = Token::new(());
         let owner = Arc::new(Owner::idle());
         let others = [1, 2].map(|flag| {
@@ -75,7 +75,7 @@ fn a_wake_against_settle_leads_to_a_poll_that_sees_what_was_written() {
             }
         }
     }
-    model(4, || {
+    model(None, || {
         let task = Arc::new(Task {
             owner: Owner::idle(),
             ready: AtomicU32::new(0),

@@ -7,7 +7,9 @@ use std::ptr::NonNull;
 use super::super::{Cursor, Drained, Inbox, Push};
 use crate::node::{Node, NodeVt};
 use crate::shim::Arc;
-use crate::shim::atomic::{AtomicPtr, AtomicU32, Ordering};
+#[cfg(loom)]
+use crate::shim::atomic::AtomicPtr;
+use crate::shim::atomic::{AtomicU32, Ordering};
 use crate::shim::cell::UnsafeCell;
 
 /// A node with a number. The token is dropped with the node's memory.
@@ -67,6 +69,7 @@ pub(super) struct Owner {
     /// Wakes the owner has seen.
     pub(super) wakes: AtomicU32,
     /// A `REQUEST` on its way back to who sent it.
+    #[cfg(loom)]
     pub(super) back: AtomicPtr<Node>,
     /// What to do with a `REQUEST`, and whatever else comes with the tag of one.
     answer: fn(&Owner, NonNull<Node>),
@@ -91,6 +94,7 @@ impl Owner {
             taken: AtomicU32::new(0),
             flags: AtomicU32::new(0),
             wakes: AtomicU32::new(0),
+            #[cfg(loom)]
             back: AtomicPtr::default(),
             answer,
         }
@@ -172,7 +176,9 @@ impl Owner {
     /// Closes as the owner and disposes of the rest. Returns how many nodes that were.
     pub(super) fn close(&self) -> u32 {
         // SAFETY: the caller is the owner.
-        self.cursor(|cursor| unsafe { self.inbox.close(cursor, |cursor, node| cursor.push_back(node)) });
+        self.cursor(|cursor| unsafe {
+            self.inbox.close(cursor, |cursor, node| cursor.push_back(node))
+        });
         self.dispose()
     }
 

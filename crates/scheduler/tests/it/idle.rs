@@ -1,0 +1,69 @@
+//! Workers without work cost nothing.
+
+use std::fs;
+use std::time::Duration;
+
+use whitebeam_scheduler::Scheduler;
+use whitebeam_sync::shim::thread;
+
+use crate::target::{Target, wait_for};
+
+/// Processor time of this process's threads whose names begin with `name`, as the kernel counts it.
+#[cfg(target_os = "linux")]
+fn processor_time(name: &str) -> Duration {
+    let threads = fs::read_dir("/proc/self/task").unwrap().flatten();
+    let nanos = threads.filter_map(|thread| {
+        let comm = fs::read_to_string(thread.path().join("comm")).ok()?;
+        if !comm.starts_with(name) {
+            return None;
+        }
+        // "time on the processor, time waiting for it, time slices"
+        let stat = fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        stat.split_whitespace().next()?.parse::<u64>().ok()
+    });
+    Duration::from_nanos(nanos.sum())
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn idle_workers_use_no_processor() {
+    let scheduler = Scheduler::builder().workers(4).name("idle-test").build().unwrap();
+    let handle = scheduler.handle();
+    let target = Target::new(handle, |_, _| ());
+    for sent in 1..=100 {
+        target.send();
+        wait_for("a message", || target.handled() == sent);
+    }
+    // A timer far away must not make anybody look at the clock.
+    let far = handle.sleep(Duration::from_secs(3_600));
+    let task = handle.spawn(far);
+    thread::sleep(Duration::from_millis(100));
+
+    let (before, parks) = (processor_time("idle-test"), parks(&scheduler));
+    assert!(before > Duration::ZERO, "the threads were found");
+    thread::sleep(Duration::from_secs(1));
+    let (used, parked) = (processor_time("idle-test") - before, self::parks(&scheduler) - parks);
+    assert!(used < Duration::from_millis(1), "four idle workers used {used:?} in a second");
+    assert!(parked <= 4, "idle workers woke {parked} times");
+    drop(task);
+}
+
+fn parks(scheduler: &Scheduler) -> u64 {
+    scheduler.handle().metrics().iter().map(|worker| worker.parks).sum()
+}
+
+#[test]
+fn idle_and_busy_time_are_told_apart() {
+    let scheduler = Scheduler::builder().workers(1).build().unwrap();
+    let handle = scheduler.handle();
+    let target = Target::new(handle, |_, _| crate::target::burn(Duration::from_millis(30)));
+    wait_for("the worker to park", || handle.metrics()[0].parks == 1);
+    target.send();
+    wait_for("the worker to park again", || handle.metrics()[0].parks >= 2);
+    thread::sleep(Duration::from_millis(30));
+    let metrics = handle.metrics().remove(0);
+    assert!(metrics.busy >= Duration::from_millis(29), "{metrics:?}");
+    assert!(metrics.idle >= Duration::from_millis(25), "{metrics:?}");
+    assert_eq!(metrics.runs, 1);
+    assert_eq!(metrics.queue_len, 0);
+}
