@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 cargo build --release -p whitebeam-bench
-harness=target/release/whitebeam-bench
+harness="${CARGO_TARGET_DIR:-target}/release/whitebeam-bench"
 lines="$(mktemp)"
 trap 'rm -f "$lines"' EXIT
 

@@ -9,13 +9,16 @@ cd "$(dirname "$0")/.."
 limit=60
 names=("$@")
 if [ "${#names[@]}" -eq 0 ]; then
-  shopt -s nullglob
-  for file in examples/examples/*.rs examples/examples/*/main.rs; do
-    name="${file#examples/examples/}"
-    name="${name%/main.rs}"
-    names+=("${name%.rs}")
-  done
+  mapfile -t names < <(cargo metadata --no-deps --format-version 1 | python3 -c '
+import json, sys
+for package in json.load(sys.stdin)["packages"]:
+    if package["name"] == "whitebeam-examples":
+        for target in package["targets"]:
+            if "example" in target["kind"]:
+                print(target["name"])
+')
 fi
+[ "${#names[@]}" -gt 0 ] || { echo "no examples" >&2; exit 1; }
 
 cargo build --release -p whitebeam-examples --examples
 output="$(mktemp)"
@@ -23,7 +26,7 @@ trap 'rm -f "$output"' EXIT
 failed=0
 for name in "${names[@]}"; do
   started=$SECONDS
-  if timeout "$limit" "target/release/examples/$name" >"$output" 2>&1 </dev/null; then
+  if timeout "$limit" "${CARGO_TARGET_DIR:-target}/release/examples/$name" >"$output" 2>&1 </dev/null; then
     echo "example $name: ok ($((SECONDS - started)) s)"
   else
     echo "example $name: failed with exit code $? (124 is over $limit s); its output:"

@@ -24,7 +24,7 @@ leave_out() {
 # Runs a sanitizer over the tests. The standard library is built with it too where its source is there;
 # else only the project's own code is watched, and what that makes look wrong is suppressed.
 sanitize() {
-  local name="$1" options=()
+  local name="$1" options=() suppressions=(ci/tsan.supp)
   if ! cargo +nightly --version >/dev/null 2>&1; then
     leave_out "$name sanitizer: no nightly toolchain"
     return
@@ -35,8 +35,11 @@ sanitize() {
   else
     echo "-- std is not instrumented (no rust-src component): known false alarms are suppressed"
     flags+=" -Cunsafe-allow-abi-mismatch=sanitizer"
-    export TSAN_OPTIONS="suppressions=$PWD/ci/tsan.supp ${TSAN_OPTIONS:-}"
+    suppressions+=(ci/tsan-std.supp)
   fi
+  mkdir -p target
+  cat "${suppressions[@]}" >target/tsan.supp
+  export TSAN_OPTIONS="suppressions=$PWD/target/tsan.supp ${TSAN_OPTIONS:-}"
   # A stack large enough for instrumented frames.
   export RUST_MIN_STACK=16777216
   local run=(cargo +nightly test "${options[@]}" --target "$host" --target-dir "target/sanitize-$name")

@@ -4,7 +4,7 @@
 #   - nothing left to do in the code: no marker of unfinished work;
 #   - unsafe code only in the modules that ARCHITECTURE.md lists, and each of these has some;
 #   - std's atomics named only by the shim (clippy can't tell a re-export from the original);
-#   - no mod.rs; no path of a machine; no trailing blanks.
+#   - no path of a machine; no trailing blanks.
 #
 #   ci/tidy.sh                  check; exits with 1 and a line per fault
 #   ci/tidy.sh --list-unsafe    prints the rows of ARCHITECTURE.md's list, from the reasons in the code
@@ -99,8 +99,6 @@ for name in sources:
         for number, line in enumerate(code_of(text_of(name)), start=1):
             if re.search(r"\b(?:std|core)::sync::atomic\b(?!::compiler_fence)", line):
                 faults.append(f"{name}:{number}: std's atomics; take them from whitebeam_sync::shim")
-    if name.endswith("/mod.rs"):
-        faults.append(f"{name}: modules are x.rs beside x/")
 
 for fault in faults:
     print(f"tidy: {fault}", file=sys.stderr)

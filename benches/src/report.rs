@@ -157,8 +157,22 @@ fn heading(figure: &Figure) -> String {
     text
 }
 
+/// A value with so many decimals and with commas between thousands.
+pub(crate) fn grouped(value: f64, decimals: usize) -> String {
+    let text = format!("{value:.decimals$}");
+    let whole = text.split('.').next().unwrap_or_default().len();
+    let mut grouped = String::new();
+    for (place, digit) in text.chars().enumerate() {
+        if place > 0 && place < whole && (whole - place) % 3 == 0 {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
 /// A value as people read it: four significant digits, no exponent.
-pub(crate) fn short(value: f64) -> String {
+fn short(value: f64) -> String {
     rounded(value).to_string()
 }
 
@@ -247,6 +261,13 @@ mod tests {
     fn whole_numbers_have_no_point() {
         assert_eq!(number(Some(199_998.0)).to_string(), "199998");
         assert_eq!(number(Some(0.25)).to_string(), "0.25");
+    }
+
+    #[test]
+    fn thousands_are_set_apart() {
+        assert_eq!(grouped(200_051.0, 0), "200,051");
+        assert_eq!(grouped(1_234_567.89, 1), "1,234,567.9");
+        assert_eq!(grouped(12.0, 3), "12.000");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::num::NonZeroUsize;
 use crate::environment;
 use crate::failure::Failure;
 use crate::repetition::{Plan, Series};
-use crate::report::{Table, short};
+use crate::report::{Table, grouped};
 use crate::sampler::ENOUGH_SAMPLES;
 use crate::shutdown::children::ChildKind;
 use crate::shutdown::layout::Layout;
@@ -77,11 +77,12 @@ fn introduction() -> String {
     let commit = environment::commit();
     let allocator = environment::ALLOCATOR;
     let reps = PLAN.reps;
+    let children = grouped(CHILDREN as f64, 0);
     format!(
         "\
 Whitebeam: stopping very many supervised processes
 
-Each row starts {CHILDREN} processes under supervisors, one after another from one caller, and then
+Each row starts {children} processes under supervisors, one after another from one caller, and then
 sends the root an exit signal with reason shutdown. The clock stops when the root's DOWN arrives; by
 then every process has really ended, and each run counts that it has. Meanwhile a sampler reads the
 lengths of the supervisors' mailboxes.
@@ -94,21 +95,21 @@ lengths of the supervisors' mailboxes.
 
 fn row(child: ChildKind, series: &Series<Outcome>) -> [String; 11] {
     let Some(first) = series.values.first() else { return Default::default() };
-    let cell = |pick: fn(&Outcome) -> Option<f64>| {
-        series.summary(pick).map_or("n/a".into(), |s| short(s.median))
+    let cell = |decimals: usize, pick: fn(&Outcome) -> Option<f64>| {
+        series.summary(pick).map_or("n/a".into(), |s| grouped(s.median, decimals))
     };
     let noisy = series.summary(Outcome::shutdown_ms).is_some_and(|shutdown| shutdown.is_noisy());
     [
         first.layout.to_string(),
         child.to_string(),
-        first.processes.to_string(),
-        cell(Outcome::supervisors_kib),
-        cell(|run| Some(run.start.as_secs_f64())),
-        cell(Outcome::shutdown_ms),
-        cell(Outcome::max_queue_len),
-        cell(|run| Some(run.sampled?.max as f64)),
-        cell(|run| Some(run.sampled?.p50? as f64)),
-        cell(|run| Some(run.sampled?.p99? as f64)),
+        grouped(first.processes as f64, 0),
+        cell(1, Outcome::supervisors_kib),
+        cell(3, |run| Some(run.start.as_secs_f64())),
+        cell(1, Outcome::shutdown_ms),
+        cell(0, Outcome::max_queue_len),
+        cell(0, |run| Some(run.sampled?.max as f64)),
+        cell(0, |run| Some(run.sampled?.p50? as f64)),
+        cell(0, |run| Some(run.sampled?.p99? as f64)),
         if noisy { "noisy" } else { "" }.to_owned(),
     ]
 }

@@ -11,6 +11,7 @@ use serde_json::Value;
 fn bench(arguments: &str) -> Output {
     Command::new(env!("CARGO_BIN_EXE_whitebeam-bench"))
         .args(arguments.split_whitespace())
+        .env_remove("WHITEBEAM_PARTITIONS")
         .output()
         .expect("the harness can be started")
 }

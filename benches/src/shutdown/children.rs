@@ -388,4 +388,13 @@ mod tests {
         assert_eq!(busy.pure_work(200_000, 2), Some(Duration::from_secs(10)));
         assert_eq!(ChildKind::Idle.pure_work(200_000, 2), None);
     }
+
+    #[test]
+    fn a_child_that_did_not_end_is_a_failure() {
+        let nobody_ended = Tally::start();
+        let failure = ChildKind::Idle.check_ends(1, &nobody_ended).expect_err("no child has ended");
+        let text = failure.to_string();
+        assert!(text.contains("state was dropped: expected 1, counted 0"), "{text}");
+        assert!(ChildKind::Backlog(NonZeroU32::MIN).check_messages(1, &nobody_ended).is_err());
+    }
 }

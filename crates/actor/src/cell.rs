@@ -52,6 +52,11 @@ pub(crate) mod flag {
     pub(crate) const SIGNAL: u32 = 1 << 2;
     /// A call's timeout may be due.
     pub(crate) const TIMEOUT: u32 = 1 << 3;
+    /// The runtime's shutdown counts this process. Set with `SHUTDOWN` and never looked at by the run, so
+    /// that whoever clears it, the end of the process or who told it too late, takes it off the count.
+    pub(crate) const COUNTED: u32 = 1 << 4;
+    /// Those that the run looks after.
+    pub(crate) const RUN: u32 = KILL | SHUTDOWN | SIGNAL | TIMEOUT;
 }
 
 /// Owner's notes, in [`Header::bits`].
@@ -65,7 +70,7 @@ pub(crate) mod bit {
     /// The parent supervises: it keeps this child in its table, stays allocated until it has counted
     /// it off, and gets its embedded DOWN.
     pub(crate) const SUPERVISED: u32 = 1 << 3;
-    /// The end is decided; [`Ext::doom`] has the reason.
+    /// The end is decided, and its reason is set.
     pub(crate) const DOOMED: u32 = 1 << 4;
     /// The suspended handler asked to be polled again after others had their turn.
     pub(crate) const YIELDED: u32 = 1 << 5;
@@ -83,6 +88,10 @@ pub(crate) mod bit {
     pub(crate) const CHILDREN_DOWN: u32 = 1 << 11;
     /// A future of the runtime's in the suspended frame is to be polled.
     pub(crate) const POLL: u32 = 1 << 12;
+    /// The end that is decided comes with `terminate`.
+    pub(crate) const DOOM_ORDERLY: u32 = 1 << 13;
+    /// The end that is decided waits for the handler, even if that is suspended.
+    pub(crate) const DOOM_WAITS: u32 = 1 << 14;
 }
 
 /// What the core knows of an actor's type.
@@ -92,6 +101,8 @@ pub(crate) struct ActorVt {
     pub(crate) run: RunVt,
     /// Drops the state in place. The bit `STATE` must be set, and is cleared by the caller.
     pub(crate) drop_state: unsafe fn(CellPtr),
+    /// Dropping the state does something.
+    pub(crate) needs_drop: bool,
     /// May be ended on the worker of who tells it to: it has no `terminate` of its own.
     pub(crate) ends_inline: bool,
     /// Bytes of the cell.
@@ -321,8 +332,14 @@ impl CellPtr {
     #[inline]
     pub(crate) fn follow(self, push: Push) {
         if push == Push::Schedule {
-            self.shared().scheduler().schedule(self.runnable());
+            self.schedule();
         }
+    }
+
+    /// Puts the cell, which the caller has taken from idle to scheduled, in a run queue.
+    #[inline]
+    pub(crate) fn schedule(self) {
+        self.shared().scheduler().schedule(self.runnable());
     }
 
     /// Raises a flag and schedules the cell if it was idle.
@@ -517,7 +534,8 @@ impl Header {
 
     /// Owner only: fixes the reason. Reasons without a value need no memory.
     pub(crate) fn set_reason_code(&self, code: u32) {
-        self.set(code << REASON_SHIFT);
+        let bits = self.bits.load(Ordering::Relaxed) & ((1 << REASON_SHIFT) - 1);
+        self.bits.store(bits | code << REASON_SHIFT, Ordering::Relaxed);
     }
 
     pub(crate) fn reason_code(&self) -> u32 {

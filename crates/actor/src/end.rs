@@ -37,15 +37,6 @@ use crate::{
     signal,
 };
 
-/// An end that is decided and not yet carried out.
-pub(crate) struct Doom {
-    pub(crate) reason: ExitReason,
-    /// `terminate` runs.
-    pub(crate) orderly: bool,
-    /// The handler that is running may finish first, even if it is suspended.
-    pub(crate) waits: bool,
-}
-
 /// How a process is to end.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum How {
@@ -57,30 +48,31 @@ pub(crate) enum How {
     Abrupt,
 }
 
-/// Decides the end of `cell`. Called by the owner.
+/// Decides the end of `cell`. Called by the owner. A reason without a value needs no memory.
 pub(crate) fn doom(cell: CellPtr, reason: ExitReason, how: How) {
     let header = cell.header();
     if header.has(bit::ENDED) {
         return;
     }
-    // SAFETY: callers are owners.
-    let ext = unsafe { Ext::of(cell) };
     let waits = how == How::Own || (how == How::Orderly && header.has(bit::TRAP));
-    let overtakes = match &ext.doom {
-        None => true,
+    let overtakes = !header.has(bit::DOOMED)
         // A kill ends whatever takes its time: a handler that finishes, or `terminate`.
-        Some(_) if matches!(reason, ExitReason::Killed) => true,
-        Some(doom) => doom.waits && !waits && !header.has(bit::TERMINATING),
-    };
+        || matches!(reason, ExitReason::Killed)
+        || (header.has(bit::DOOM_WAITS) && !waits && !header.has(bit::TERMINATING));
     if overtakes {
-        ext.doom = Some(Doom { reason, orderly: how != How::Abrupt, waits });
-        header.set(bit::DOOMED);
+        // SAFETY: callers are owners, and the process has not ended.
+        unsafe { ext::set_exit_reason(cell, reason) };
+        header.clear(bit::DOOM_WAITS | bit::DOOM_ORDERLY);
+        let waits = if waits { bit::DOOM_WAITS } else { 0 };
+        let orderly = if how == How::Abrupt { 0 } else { bit::DOOM_ORDERLY };
+        header.set(bit::DOOMED | waits | orderly);
     }
 }
 
 /// Drops the suspended frame, if there is one. A panic in it is handed back.
 pub(crate) fn drop_frame(cell: CellPtr) -> Option<ExitReason> {
-    let frame = NonNull::new(cell.header().frame.swap(null_mut(), Ordering::Relaxed))?;
+    let frame = NonNull::new(cell.header().frame.load(Ordering::Relaxed))?;
+    cell.header().frame.store(null_mut(), Ordering::Relaxed);
     // SAFETY: the caller owns the cell; the frame was its own and is out of it.
     catch_unwind(AssertUnwindSafe(|| unsafe { frame::drop_suspended(frame) }))
         .err()
@@ -93,6 +85,9 @@ fn drop_state(cell: CellPtr) -> Option<ExitReason> {
         return None;
     }
     header.clear(bit::STATE);
+    if !cell.vt().needs_drop {
+        return None;
+    }
     // SAFETY: the bit said that the state is there, and the frame, which borrowed it, is gone.
     catch_unwind(AssertUnwindSafe(|| unsafe { (cell.vt().drop_state)(cell) }))
         .err()
@@ -133,15 +128,22 @@ pub(crate) fn finish_but_for_parent(cell: CellPtr, reason: ExitReason) -> Left {
         ExitReason::Ignore if header.has(bit::INIT) => ExitReason::Normal,
         reason => reason,
     };
-    // SAFETY: the caller owns the cell; called once, here.
+    // SAFETY: the caller owns the cell, whose end is not published yet.
     unsafe { ext::set_exit_reason(cell, reason.clone()) };
     release_resources(cell);
     header.set(bit::ENDED);
     let children = children::gather(cell);
     // SAFETY: the caller owns the cell, and this is the only reference to the cursor.
     let cursor = unsafe { cell.cursor() };
-    // SAFETY: as above.
-    unsafe { header.inbox.close(cursor, |cursor, node| signal::receive_late(cell, cursor, node, &reason)) };
+    if !header.inbox.is_closed() {
+        // SAFETY: as above.
+        unsafe {
+            header
+                .inbox
+                .close(cursor, |cursor, node| signal::receive_late(cell, cursor, node, &reason));
+        }
+    }
+    cell.shared().countdown().ended(cell);
     children::orphan(cell, &children);
     fire(cell, &reason);
     call::flush_deferred(Some(&answer));

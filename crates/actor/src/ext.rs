@@ -13,7 +13,6 @@ use crate::{
     ExitReason, Pid, StartInfo,
     cell::{CellPtr, CellRef},
     children::ChildSet,
-    end::Doom,
     monitor::{self, Watcher},
     signal::{Constructor, Exit},
 };
@@ -21,9 +20,7 @@ use crate::{
 /// See the module's text.
 #[derive(Default)]
 pub(crate) struct Ext {
-    /// The end that is decided, while it is being carried out.
-    pub(crate) doom: Option<Doom>,
-    /// The reason it ended with, if it needs memory.
+    /// The reason that it is to end with, or ended with, if it needs memory.
     pub(crate) exit_reason: Option<ExitReason>,
     /// Monitors of this process on others: how their DOWN becomes a message.
     pub(crate) monitors: Map<u64, monitor::Watched>,
@@ -53,20 +50,18 @@ pub(crate) struct Ext {
 /// walk must be the same in a replayed run.
 pub(crate) type Map<K, V> = HashMap<K, V, Fixed>;
 
-/// See [`Map`].
-#[derive(Clone)]
-pub(crate) struct Fixed(RandomState);
-
-impl Default for Fixed {
-    fn default() -> Self {
-        Fixed(RandomState::with_seeds(0x243f_6a88, 0x85a3_08d3, 0x1319_8a2e, 0x0370_7344))
-    }
-}
+/// See [`Map`]. Without a size: the seeds are constants.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Fixed;
 
 impl std::hash::BuildHasher for Fixed {
     type Hasher = ahash::AHasher;
+
+    #[inline]
     fn build_hasher(&self) -> Self::Hasher {
-        self.0.build_hasher()
+        const SEEDED: RandomState =
+            RandomState::with_seeds(0x243f_6a88, 0x85a3_08d3, 0x1319_8a2e, 0x0370_7344);
+        SEEDED.build_hasher()
     }
 }
 
@@ -117,10 +112,10 @@ const CODES: [ExitReason; 5] = [
 /// The reason is in the [`Ext`].
 const IN_EXT: u32 = 0xFF;
 
-/// Fixes the reason with which `cell` ended.
+/// Sets the reason with which `cell` is to end; the last one before its end is published counts.
 ///
 /// # Safety
-/// The caller is the owner; called once.
+/// The caller is the owner, and the end is not published yet.
 pub(crate) unsafe fn set_exit_reason(cell: CellPtr, reason: ExitReason) {
     let same = |code: &ExitReason| std::mem::discriminant(code) == std::mem::discriminant(&reason);
     match CODES.iter().position(same) {
@@ -133,7 +128,7 @@ pub(crate) unsafe fn set_exit_reason(cell: CellPtr, reason: ExitReason) {
     }
 }
 
-/// The reason with which `cell` ended. Only for who was told that it has.
+/// The reason with which `cell` ended, or is to end. Only for who was told that it has, and the owner.
 pub(crate) fn exit_reason(cell: CellPtr) -> ExitReason {
     match cell.header().reason_code() {
         0 => ExitReason::NoProc,

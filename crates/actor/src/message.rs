@@ -53,7 +53,7 @@ impl<M> MessageNode<M> {
 }
 
 /// Allocates a node for `msg`.
-#[inline]
+#[inline(always)]
 pub(crate) fn node<M: 'static>(msg: M) -> NonNull<Node> {
     make(msg, const { &MessageNode::<M>::COUNTED })
 }
@@ -63,7 +63,7 @@ pub(crate) fn uncounted<M: 'static>(msg: M) -> NonNull<Node> {
     make(msg, const { &MessageNode::<M>::UNCOUNTED })
 }
 
-#[inline]
+#[inline(always)]
 fn make<M>(msg: M, vt: &'static NodeVt) -> NonNull<Node> {
     // SAFETY: the layout has at least a node's size.
     let memory = unsafe { alloc(MessageNode::<M>::LAYOUT) }.cast::<MessageNode<M>>();
@@ -76,7 +76,7 @@ fn make<M>(msg: M, vt: &'static NodeVt) -> NonNull<Node> {
 }
 
 /// Pushes a fresh message node. Refused, it is the caller's again.
-#[inline]
+#[inline(always)]
 pub(crate) fn push(to: CellPtr, node: NonNull<Node>) -> Push {
     // SAFETY: callers pass a node that they have just made and give it up; messages are Send.
     unsafe { to.header().inbox.push(node, node, 1) }

@@ -12,7 +12,7 @@ use std::{
     task::{Context as TaskContext, Poll},
 };
 
-use whitebeam_sync::{inbox::Cursor, node::Node, shim::{Arc, Mutex, atomic::{AtomicUsize, Ordering}}};
+use whitebeam_sync::{inbox::Cursor, node::Node};
 
 use crate::{
     ExitReason, Pid, Reply,
@@ -49,36 +49,6 @@ pub(crate) enum Watcher {
     Process { cell: CellRef, id: u64 },
     /// A future outside.
     Future(Reply<Down>),
-    /// One of many that somebody counts down.
-    Countdown(Arc<Countdown>),
-}
-
-/// Counts processes that are still to end.
-pub(crate) struct Countdown {
-    left: AtomicUsize,
-    done: Mutex<Option<Reply<()>>>,
-}
-
-impl Countdown {
-    /// Starts at one, for who is still adding.
-    pub(crate) fn new(done: Reply<()>) -> Arc<Self> {
-        Arc::new(Countdown {
-            left: AtomicUsize::new(1),
-            done: Mutex::new(Some(done)),
-        })
-    }
-
-    pub(crate) fn add(&self) {
-        self.left.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn end(&self) {
-        if self.left.fetch_sub(1, Ordering::AcqRel) == 1 {
-            if let Some(done) = self.done.lock().take() {
-                done.send(());
-            }
-        }
-    }
 }
 
 /// How a DOWN becomes a message.
@@ -197,7 +167,6 @@ impl Watcher {
                 let _ = signal::send(cell.ptr(), Signal::Down { id, down });
             }
             Watcher::Future(reply) => reply.send(down),
-            Watcher::Countdown(countdown) => countdown.end(),
         }
     }
 }

@@ -22,10 +22,6 @@ impl SpawnOptions {
         self
     }
 
-    pub(crate) fn is_default(&self) -> bool {
-        self.name.is_none()
-    }
-
     pub(crate) fn into_name(self) -> Option<Name> {
         self.name
     }

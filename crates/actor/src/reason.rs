@@ -107,8 +107,9 @@ impl ExitReason {
         )
     }
 
-    /// What a panic's payload says, with the place where it happened if the hook caught it.
-    pub(crate) fn from_panic(payload: Box<dyn Any + Send>) -> Self {
+    /// What the payload of a caught panic says, with the place where it happened if the runtime's hook
+    /// saw it. For who calls the code of others, as supervisors do.
+    pub fn from_panic(payload: Box<dyn Any + Send>) -> Self {
         let message = if let Some(text) = payload.downcast_ref::<&'static str>() {
             (*text).to_owned()
         } else if let Some(text) = payload.downcast_ref::<String>() {

@@ -27,7 +27,7 @@ impl<M: Send + 'static> ActorRef<M> {
     ///
     /// # Errors
     /// The process has ended; the message comes back with the error.
-    #[inline]
+    #[inline(always)]
     pub fn cast(&self, msg: M) -> Result<(), SendError<M>> {
         cast(self.cell.ptr(), msg)
     }
@@ -92,13 +92,15 @@ impl<M> PartialEq for ActorRef<M> {
 impl<M> Eq for ActorRef<M> {}
 
 /// Sends a message to `cell`, whose actor takes messages of this type.
-#[inline]
+// Always inlined, so that the message goes from the sender's registers into its node: passed by memory it
+// is written in words and read in vectors, and the processor waits for the stores.
+#[inline(always)]
 pub(crate) fn cast<M: Send + 'static>(cell: CellPtr, msg: M) -> Result<(), SendError<M>> {
     let node = message::node(msg);
     match message::push(cell, node) {
         Push::Queued => Ok(()),
         Push::Schedule => {
-            cell.follow(Push::Schedule);
+            cell.schedule();
             Ok(())
         }
         Push::Closed => Err(SendError(message::refused(node), SendFailure::NoProc)),

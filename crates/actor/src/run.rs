@@ -28,10 +28,10 @@ use whitebeam_sync::{
 use crate::{
     Actor, Context, ExitReason,
     call,
-    cell::{ActorVt, CellPtr, bit, class_of, flag, type_name},
+    cell::{ActorVt, CellPtr, bit, class_of, flag, is_boxed, type_name},
     children,
     end::{self, How, Left},
-    ext::Ext,
+    ext,
     frame::{self, First, FrameHdr, Outcome},
     local::Running,
     message::{self, tag},
@@ -45,6 +45,7 @@ impl<A: Actor> Table<A> {
     pub(crate) const VT: ActorVt = ActorVt {
         run: RunVt { run: run::<A> },
         drop_state: drop_state::<A>,
+        needs_drop: is_boxed::<A>() || std::mem::needs_drop::<A>(),
         ends_inline: !has_terminate::<A>(),
         cell_size: class_of::<A>().size(),
         type_name: type_name::<A>,
@@ -112,9 +113,7 @@ unsafe fn run<A: Actor>(header: NonNull<RunHeader>, turn: &mut Turn<'_>) -> Ran 
             Ran::Again
         }
         Ok(Flow::End) => {
-            // SAFETY: a turn that does not end idle still owns the cell.
-            let doom = unsafe { Ext::get(cell) }.and_then(|ext| ext.doom.take());
-            finished(cell, doom.map_or(ExitReason::Normal, |doom| doom.reason))
+            finished(cell, ext::exit_reason(cell))
         }
         Err(panic) => finished(cell, ExitReason::from_panic(panic)),
     }
@@ -143,7 +142,7 @@ fn messages<A: Actor>(cell: CellPtr, turn: &mut Turn<'_>) -> Flow {
         let bits = header.bits.load(Ordering::Relaxed);
         let suspended = !header.frame.load(Ordering::Relaxed).is_null();
         let mut handle = true;
-        if suspended || drained.tagged || bits & ATTENTION != 0 || header.inbox.flags() != 0 {
+        if suspended || drained.tagged || bits & ATTENTION != 0 || header.inbox.flags() & flag::RUN != 0 {
             match attend::<A>(cell, drained.woken, turn) {
                 Next::Messages => {}
                 Next::Settle => handle = false,
@@ -162,7 +161,7 @@ fn messages<A: Actor>(cell: CellPtr, turn: &mut Turn<'_>) -> Flow {
             if suspended && bits & bit::YIELDED != 0 {
                 return Flow::Again;
             }
-            if suspended || bits & ATTENTION != 0 || header.inbox.flags() != 0 {
+            if suspended || bits & ATTENTION != 0 || header.inbox.flags() & flag::RUN != 0 {
                 break;
             }
         }
@@ -234,8 +233,8 @@ fn start_init<A: Actor>(cell: CellPtr, node: NonNull<Node>) -> bool {
         frame::start::<A, _>(cell, |cx| async move {
             let me = ack.as_ref().map(|_| cx.me());
             let state = A::init(args, cx).await?;
-            // SAFETY: the frame runs in turns of the cell's owner; there is no state yet.
-            unsafe { cell.write_state::<A>(state) };
+            // The frame runs in turns of the cell's owner, and there is no state yet.
+            cell.write_state::<A>(state);
             if let Some((ack, me)) = ack.zip(me) {
                 ack.send(Ok(me));
             }
@@ -264,7 +263,7 @@ fn init_done(cell: CellPtr, outcome: Outcome) {
 fn attend<A: Actor>(cell: CellPtr, woken: bool, turn: &mut Turn<'_>) -> Next {
     let header = cell.header();
     let mut woken = woken;
-    let flags = header.inbox.take_flags(u32::MAX);
+    let flags = header.inbox.take_flags(flag::RUN);
     if flags & flag::KILL != 0 {
         end::doom(cell, ExitReason::Killed, How::Abrupt);
     }
@@ -330,9 +329,7 @@ fn attend<A: Actor>(cell: CellPtr, woken: bool, turn: &mut Turn<'_>) -> Next {
 #[cold]
 fn wind_down<A: Actor>(cell: CellPtr) -> Option<Next> {
     let header = cell.header();
-    // SAFETY: the turn owns the cell.
-    let doom = unsafe { Ext::of(cell) }.doom.as_ref()?;
-    let (orderly, waits, reason) = (doom.orderly, doom.waits, doom.reason.clone());
+    let (orderly, waits) = (header.has(bit::DOOM_ORDERLY), header.has(bit::DOOM_WAITS));
     let suspended = !header.frame.load(Ordering::Relaxed).is_null();
     if suspended && (waits || header.has(bit::TERMINATING)) && orderly {
         return None;
@@ -342,10 +339,13 @@ fn wind_down<A: Actor>(cell: CellPtr) -> Option<Next> {
         return Some(Next::Leave(Flow::End));
     }
     if let Some(panic) = end::drop_frame(cell) {
-        end::doom(cell, panic, How::Abrupt);
+        // What broke while it was dropped may have broken the state: no `terminate`.
+        // SAFETY: the turn owns the cell, whose end is not published.
+        unsafe { ext::set_exit_reason(cell, panic) };
         return Some(Next::Leave(Flow::End));
     }
     header.set(bit::TERMINATING);
+    let reason = ext::exit_reason(cell);
     // SAFETY: the state is there, the frame that borrowed it is gone, and the state outlives this one.
     let first = unsafe {
         frame::start::<A, _>(cell, |cx| async move {

@@ -187,10 +187,6 @@ impl Handle {
         Handle { shared: cell.shared().arc() }
     }
 
-    pub(crate) fn shared(&self) -> &Arc<Shared> {
-        &self.shared
-    }
-
     /// Starts with options: the same methods, on the options' spawner.
     pub fn with(&self, options: SpawnOptions) -> RuntimeSpawner<'_> {
         RuntimeSpawner { handle: self, options }

@@ -20,6 +20,7 @@ use crate::{
     cell::{CellPtr, CellRef},
     local,
     names::Names,
+    shutdown::Countdown,
     spawn,
     timeouts::Timeouts,
     timer::Timers,
@@ -35,6 +36,7 @@ pub(crate) struct Shared {
     names: Names,
     timeouts: Arc<Timeouts>,
     timers: Timers,
+    countdown: Countdown,
     /// Numbers the monitors of who is no process.
     watches: AtomicU64,
     /// An address for spawns that were refused: a process that has ended.
@@ -86,6 +88,7 @@ impl Shared {
             names: Names::default(),
             timeouts: Timeouts::new(),
             timers: Timers::new(),
+            countdown: Countdown::default(),
             watches: AtomicU64::new(0),
             nobody: OnceLock::new(),
             left: Mutex::new(None),
@@ -128,6 +131,10 @@ impl Shared {
 
     pub(crate) fn timers(&self) -> &Timers {
         &self.timers
+    }
+
+    pub(crate) fn countdown(&self) -> &Countdown {
+        &self.countdown
     }
 
     /// A number for a monitor of who is no process.

@@ -1,26 +1,67 @@
 //! The end of a runtime.
 //!
 //! 1. Nothing is spawned any more.
-//! 2. Every process that no supervisor has (they end their own) gets a monitor and the flag of an
-//!    ordered end, in batches.
-//! 3. When the last DOWN has come, or at the deadline, whatever is left is killed: by step 1 nothing new
-//!    can come.
+//! 2. Every process that no supervisor has (they end their own) is counted and told, by two flags in its
+//!    inbox, in batches: no allocation, two read-modify-writes each.
+//! 3. When the last of them has ended, or at the deadline, whatever is left is killed: by step 1 nothing
+//!    new can come.
 //! 4. Backlogs are waited for; then handlers that do not return are named in the report.
+//!
+//! # The count
+//!
+//! `left` starts at one for who tells, and each process that is told adds one, before its flags are
+//! raised. The flag `COUNTED` stays up until somebody clears it: the process, after it has closed its inbox,
+//! or who told it, if the inbox was closed already. The clear is one read-modify-write, so one of the two
+//! takes the process off the count, and no other does. Tellers take turns: a flag that is up was counted by
+//! one of them.
 
 use std::{fmt, sync::Arc, time::Duration};
 
 use whitebeam_scheduler::Time;
-use whitebeam_sync::inbox::Push;
+use whitebeam_sync::{
+    inbox::Push,
+    shim::{Mutex, atomic::{AtomicUsize, Ordering}},
+};
 
 use crate::{
-    ExitReason, Info, Pid,
-    cell::{CellRef, bit, flag},
+    ExitReason, Info, Pid, Reply,
+    cell::{CellPtr, CellRef, bit, flag},
     info,
-    monitor::{Countdown, Watcher},
     oneshot::oneshot,
     shared::Shared,
-    signal::{self, Signal},
 };
+
+/// Counts the processes that a shutdown has told and that have not ended. See the module's text.
+#[derive(Default)]
+pub(crate) struct Countdown {
+    left: AtomicUsize,
+    /// Who waits for zero. Its lock is the tellers' turn.
+    waiting: Mutex<Vec<Reply<()>>>,
+}
+
+impl Countdown {
+    /// The end of a process, after it has closed its inbox.
+    #[inline]
+    pub(crate) fn ended(&self, cell: CellPtr) {
+        if cell.header().inbox.flags() & flag::COUNTED != 0 {
+            self.uncount(cell);
+        }
+    }
+
+    #[cold]
+    fn uncount(&self, cell: CellPtr) {
+        if cell.header().inbox.take_flags(flag::COUNTED) != 0 {
+            self.count_off();
+        }
+    }
+
+    fn count_off(&self) {
+        if self.left.fetch_sub(1, Ordering::AcqRel) == 1 {
+            let waiting = std::mem::take(&mut *self.waiting.lock());
+            waiting.into_iter().for_each(|reply| reply.send(()));
+        }
+    }
+}
 
 /// How the children of one supervisor ended, or those of several added up.
 #[derive(Clone, Debug, Default)]
@@ -74,16 +115,14 @@ pub(crate) async fn shutdown(shared: Arc<Shared>, within: Duration) -> ShutdownR
     let start = scheduler.now();
     let deadline = start.saturating_add(within);
     let (done, ended) = oneshot();
-    let countdown = Countdown::new(done);
-    let clean = tell_roots(&shared, &countdown);
-    countdown.end();
+    let clean = tell_roots(&shared, Some(done));
     let in_time = within_time(&scheduler, deadline, ended).await;
     let mut killed = 0;
     if !in_time || left(&shared, Left::Alive) > 0 {
         // What is alive although every process without a supervisor has ended was spawned while they
         // were told, or belongs to one that was killed: no one is left who would end it in order.
         while in_time && scheduler.now() < deadline && left(&shared, Left::Alive) > 0 {
-            tell_roots(&shared, &Countdown::new(oneshot().0));
+            tell_roots(&shared, None);
             scheduler.sleep(LOOK).await;
         }
         killed = kill_all(&shared);
@@ -124,39 +163,42 @@ async fn within_time<T>(
     .await
 }
 
-/// Step 2. How many were told.
-fn tell_roots(shared: &Shared, countdown: &Arc<Countdown>) -> usize {
+/// Step 2. How many were told. `done` is answered when all that were ever told have ended.
+fn tell_roots(shared: &Shared, done: Option<Reply<()>>) -> usize {
+    let countdown = shared.countdown();
     let mut told = 0;
     let mut batch: Vec<CellRef> = Vec::new();
-    shared.walk(|cell| {
-        let ptr = cell.ptr();
-        if ptr.header().has(bit::SUPERVISED) || ptr.is_ended() {
-            return;
-        }
-        countdown.add();
-        let watcher = Watcher::Countdown(countdown.clone());
-        let key = (0, shared.next_watch());
-        match signal::send(ptr, Signal::Monitor { key, watcher }) {
-            Ok(()) => {
-                told += 1;
-                batch.push(cell);
+    {
+        let mut turn = countdown.waiting.lock();
+        turn.extend(done);
+        countdown.left.fetch_add(1, Ordering::Relaxed);
+        shared.walk(|cell| {
+            let ptr = cell.ptr();
+            let is_counted = ptr.header().inbox.flags() & flag::COUNTED != 0;
+            if ptr.header().has(bit::SUPERVISED) || ptr.is_ended() || is_counted {
+                return;
             }
-            Err(_) => countdown.end(),
-        }
-        if batch.len() == 256 {
-            raise(shared, &batch, flag::SHUTDOWN);
-            batch.clear();
-        }
-    });
-    raise(shared, &batch, flag::SHUTDOWN);
+            told += 1;
+            countdown.left.fetch_add(1, Ordering::Relaxed);
+            batch.push(cell);
+            if batch.len() == 256 {
+                raise(shared, &batch, flag::SHUTDOWN | flag::COUNTED);
+                batch.clear();
+            }
+        });
+        raise(shared, &batch, flag::SHUTDOWN | flag::COUNTED);
+    }
+    countdown.count_off();
     told
 }
 
 fn raise(shared: &Shared, cells: &[CellRef], flags: u32) {
-    let scheduled = cells.iter().filter_map(|cell| {
-        match cell.ptr().header().inbox.raise(flags) {
-            Push::Schedule => Some(cell.ptr().runnable()),
-            Push::Queued | Push::Closed => None,
+    let scheduled = cells.iter().filter_map(|cell| match cell.ptr().header().inbox.raise(flags) {
+        Push::Schedule => Some(cell.ptr().runnable()),
+        Push::Queued => None,
+        Push::Closed => {
+            shared.countdown().ended(cell.ptr());
+            None
         }
     });
     shared.scheduler().schedule_batch(scheduled);

@@ -35,6 +35,7 @@ use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 
 use whitebeam_sync::idle::Wake;
+use whitebeam_sync::parker;
 
 use self::pace::Pace;
 use self::search::Sightings;
@@ -99,6 +100,7 @@ impl Local {
     /// The worker's life, from its thread's start to its end.
     pub(crate) fn live(self, hooks: &Hooks) {
         let entered = current::enter(&self);
+        parker::be_punctual();
         self.queue.remote().counters.begin(ticks());
         self.guarded(|| hooks.start(self.index()));
         // Again after each panic: the run it came from is over, the rest of the queue is not.

@@ -1,1 +1,76 @@
-//! Placeholder of the first commit.
+//! Supervisors for Whitebeam's actors, with the semantics of Erlang/OTP.
+//!
+//! | supervisor | children | stops them |
+//! | --- | --- | --- |
+//! | [`DynamicSupervisor`] | any number of one kind, started and ended at run time | all at once |
+//! | [`PartitionSupervisor`] | a fixed number of one spec, found by a key | all at once |
+//! | [`PartitionedDynamic`] | dynamic supervisors in partitions: two tiers | both tiers at once |
+//!
+//! A supervisor is described by a value, checked when it is started, and is an actor of its own:
+//! its handle can be cast about, monitored and told to exit as any other's. A supervisor can be the
+//! child of another one ([`Child::nested`]).
+//!
+//! ```
+//! use whitebeam_actor::{Actor, Context, ExitReason, Reply, Runtime};
+//! use whitebeam_supervisor::{DynamicSupervisor, Partitions};
+//!
+//! struct Shape { name: String }
+//! struct Name(Reply<String>);
+//!
+//! impl Actor for Shape {
+//!     type Args = String;
+//!     type Msg = Name;
+//!     async fn init(name: String, _cx: &mut Context<Self>) -> Result<Self, ExitReason> {
+//!         Ok(Shape { name })
+//!     }
+//!     async fn handle(&mut self, Name(reply): Name, _cx: &mut Context<Self>) -> Result<(), ExitReason> {
+//!         reply.send(self.name.clone());
+//!         Ok(())
+//!     }
+//! }
+//!
+//! let rt = Runtime::builder().workers(2).build()?;
+//! rt.block_on(async {
+//!     let shapes = DynamicSupervisor::<Shape>::temporary()
+//!         .partitions(Partitions::for_children(20_000))
+//!         .start(&rt)
+//!         .await?;
+//!     assert_eq!(shapes.len(), 5);
+//!     let shape = shapes.start_child("circle", "circle".to_owned()).await?;
+//!     assert_eq!(shape.call(Name).await?, "circle");
+//!     Ok::<_, Box<dyn std::error::Error>>(())
+//! })?;
+//! # Ok::<_, Box<dyn std::error::Error>>(())
+//! ```
+#![forbid(unsafe_code)]
+
+mod child;
+mod dynamic;
+mod error;
+mod guard;
+mod intensity;
+mod partition;
+mod partitioned;
+mod partitions;
+mod policy;
+mod route;
+mod start_tree;
+
+pub use child::{Child, ChildId, Nested};
+pub use dynamic::{DynamicRef, DynamicSupervisor};
+pub use error::{ChildError, ChildFailed, SpecError};
+pub use intensity::Intensity;
+pub use partition::{PartitionRef, PartitionSupervisor};
+pub use partitioned::{PartitionedDynamic, PartitionedRef};
+pub use partitions::{CHILDREN_PER_PARTITION, PARTITIONS_VARIABLE, Partitions};
+pub use policy::{Restart, Shutdown};
+pub use start_tree::StartTree;
+
+/// What most programs with supervisors use.
+pub mod prelude {
+    pub use crate::{
+        Child, ChildError, DynamicRef, DynamicSupervisor, Intensity, PartitionRef,
+        PartitionSupervisor, PartitionedDynamic, PartitionedRef, Partitions, Restart, Shutdown,
+    };
+    pub use whitebeam_actor::ChildRef;
+}

@@ -62,7 +62,7 @@
 //! copy. On failure put the position back and drain again.
 //!
 //! *close* (owner): set `CLOSED` by `fetch_or`; the nodes from the word it returned down to the
-//! cursor go to the private FIFO, signals as well. *close_if_idle*: CAS from idle to closed; who
+//! cursor are handed out as by a last drain. *close_if_idle*: CAS from idle to closed; who
 //! succeeds is the owner.
 //!
 //! # Orderings
@@ -121,8 +121,8 @@
 //!
 //! # Checked by
 //!
-//! loom: `tests/loom_order.rs`, `tests/loom_signs.rs`, `tests/loom_close.rs`. Threads:
-//! `tests/stress.rs`. One thread, step by step: `tests.rs`.
+//! loom: `tests/loom_order.rs`, `tests/loom_signs.rs`, `tests/loom_close.rs`, `tests/loom_reuse.rs`.
+//! Threads: `tests/stress.rs`. One thread, step by step: `tests/steps.rs`.
 
 mod cursor;
 mod word;

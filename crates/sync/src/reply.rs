@@ -71,7 +71,8 @@
 //!
 //! # Checked by
 //!
-//! loom: `tests/loom.rs` (poll in A, drop in B, reply in C). Threads and steps: `tests.rs`.
+//! loom: `tests/loom.rs` (poll in A, drop in B, reply in C). Threads: `tests/stress.rs`.
+//! One thread, step by step: `tests/steps.rs`.
 
 #[cfg(test)]
 mod tests;
@@ -97,7 +98,7 @@ const GONE: usize = 5;
 
 /// Rounds of [`hint::spin_loop`] before the thread gives its core up: the replier needs some ten
 /// instructions, so that more rounds mean it was preempted.
-const SPINS: u32 = if cfg!(loom) { 0 } else { 64 };
+const SPINS: u32 = if cfg!(loom) { 1 } else { 64 };
 
 /// The word between a caller and who answers. `T` is whom to wake.
 pub struct ReplyWord<T> {

@@ -1,4 +1,4 @@
-//! Atomics, cells, threads and locks: std's own, or loom's under `cfg(loom)`.
+//! Atomics, cells, threads and locks: std's (and parking_lot's locks), or loom's under `cfg(loom)`.
 //!
 //! Everything that two threads touch goes through here, in every crate of the workspace
 //! (`clippy.toml` disallows std's own elsewhere), so that a loom model sees all of it.

@@ -89,7 +89,8 @@
 //!
 //! # Checked by
 //!
-//! loom: `tests/loom.rs`. Threads: `tests/stress.rs`. Step by step: `tests.rs`.
+//! loom: `tests/loom.rs`. Threads: `tests/stress.rs`. One thread, step by step:
+//! `tests/steps.rs`.
 
 mod chain;
 mod class;

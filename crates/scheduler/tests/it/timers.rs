@@ -127,26 +127,83 @@ fn an_earlier_timer_wakes_who_sleeps_until_a_later_one() {
     }
 }
 
-/// The only worker that is awake is stuck: a sleeper fires its timers.
+/// Waits until each worker has parked again since it had `before` parks.
+fn wait_for_sleep(scheduler: &Scheduler, before: &[u64]) {
+    wait_for("all workers to sleep", || {
+        let metrics = scheduler.handle().metrics();
+        metrics.iter().zip(before).all(|(worker, &before)| worker.parks > before)
+    });
+}
+
+fn parks(scheduler: &Scheduler) -> Vec<u64> {
+    scheduler.handle().metrics().iter().map(|worker| worker.parks).collect()
+}
+
+/// A target that sets timers of so many milliseconds and holds its worker until as many fired as `fires`;
+/// gives 2 when they did, 1 when they did not.
+fn stuck(
+    scheduler: &Scheduler,
+    notes: &Arc<Notes>,
+    sets: &'static [u64],
+    fires: u64,
+) -> (&'static Target, Arc<AtomicU64>) {
+    let result = counter();
+    let (seen, notes) = (Arc::clone(&result), Arc::clone(notes));
+    let target = Target::new(scheduler.handle(), move |me, _| {
+        for &millis in sets {
+            let at = me.handle().now() + Duration::from_millis(millis);
+            me.handle().timer_at(at, Arc::clone(&notes) as Arc<dyn Expire>, millis);
+        }
+        let all = hold_until(|| notes.fired.load(Ordering::Acquire) == fires);
+        seen.store(1 + u64::from(all), Ordering::Release);
+    });
+    (target, result)
+}
+
+/// The only worker that is awake is stuck, with timers that it has set: a sleeper fires them.
 #[test]
 fn a_stuck_worker_does_not_hold_up_its_timers() {
     for workers in [2, 4] {
         let scheduler = scheduler(workers);
         let notes = Notes::new(&scheduler);
-        let result = counter();
-        let (seen, fires) = (Arc::clone(&result), Arc::clone(&notes));
-        Target::new(scheduler.handle(), move |me, _| {
-            for (token, millis) in [1, 5, 30].into_iter().enumerate() {
-                let at = me.handle().now() + Duration::from_millis(millis);
-                me.handle().timer_at(at, Arc::clone(&fires) as Arc<dyn Expire>, token as u64);
-            }
-            let all = hold_until(|| fires.fired.load(Ordering::Acquire) == 3);
-            seen.store(1 + u64::from(all), Ordering::Release);
-        })
-        .send();
+        let (target, result) = stuck(&scheduler, &notes, &[5, 1, 30], 3);
+        wait_for_sleep(&scheduler, &vec![0; workers]);
+        target.send();
         wait_for("the stuck handler", || result.load(Ordering::Acquire) != 0);
         assert_eq!(result.load(Ordering::Acquire), 2, "timers waited for a stuck worker");
-        assert_eq!(*notes.tokens.lock(), [0, 1, 2]);
+        assert_eq!(*notes.tokens.lock(), [1, 5, 30]);
+    }
+}
+
+/// The same with a timer that was there before all of them went to sleep.
+#[test]
+fn a_stuck_worker_does_not_hold_up_the_timers_of_others() {
+    for workers in [2, 4] {
+        let scheduler = scheduler(workers);
+        let handle = scheduler.handle();
+        let notes = Notes::new(&scheduler);
+        wait_for_sleep(&scheduler, &vec![0; workers]);
+        let at = handle.now() + Duration::from_millis(300);
+        handle.timer_at(at, Arc::clone(&notes) as Arc<dyn Expire>, 7);
+        // All of them have to get up for these, and go to sleep again.
+        let met = counter();
+        let before = parks(&scheduler);
+        let meeting: Vec<_> = (0..workers as u64)
+            .map(|_| {
+                let met = Arc::clone(&met);
+                Target::new(handle, move |_, _| {
+                    met.fetch_add(1, Ordering::AcqRel);
+                    hold_until(|| met.load(Ordering::Acquire) == workers as u64);
+                })
+            })
+            .collect();
+        handle.schedule_batch(meeting.iter().filter_map(|target| target.add(1)));
+        wait_for_sleep(&scheduler, &before);
+
+        let (target, result) = stuck(&scheduler, &notes, &[], 1);
+        target.send();
+        wait_for("the stuck handler", || result.load(Ordering::Acquire) != 0);
+        assert_eq!(result.load(Ordering::Acquire), 2, "a timer waited for a stuck worker");
     }
 }
 

@@ -53,6 +53,10 @@ pub mod atomic {
         }
 
         /// As std's.
+        ///
+        /// # Errors
+        ///
+        /// The value that was there, if that is not `current`.
         pub fn compare_exchange(
             &self,
             current: *mut T,
@@ -67,6 +71,10 @@ pub mod atomic {
         }
 
         /// As std's. It never fails spuriously here: a model would only repeat itself.
+        ///
+        /// # Errors
+        ///
+        /// The value that was there, if that is not `current`.
         pub fn compare_exchange_weak(
             &self,
             current: *mut T,

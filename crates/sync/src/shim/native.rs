@@ -1,4 +1,4 @@
-//! The shim over std: wrappers that cost nothing.
+//! The shim over std and parking_lot: wrappers that cost nothing.
 //!
 //! The atomics are types of our own, not re-exports: the lint that keeps std's out of the rest of
 //! the workspace sees through a re-export.
@@ -8,10 +8,10 @@
     reason = "the one place that may name them"
 )]
 
-pub use std::sync::{Arc, MutexGuard};
+pub use parking_lot::MutexGuard;
+pub use std::sync::Arc;
 pub use std::{hint, thread};
 
-use std::sync::PoisonError;
 use std::time::Duration;
 
 pub mod atomic;
@@ -53,18 +53,21 @@ pub mod cell {
 }
 
 /// A mutex that knows no poison.
+///
+/// parking_lot's, not std's: one byte, and ThreadSanitizer sees all of it, where std's slow path is
+/// compiled without instrumentation.
 #[derive(Debug, Default)]
-pub struct Mutex<T: ?Sized>(std::sync::Mutex<T>);
+pub struct Mutex<T: ?Sized>(parking_lot::Mutex<T>);
 
 impl<T> Mutex<T> {
     /// A mutex around `value`, unlocked.
     pub const fn new(value: T) -> Self {
-        Self(std::sync::Mutex::new(value))
+        Self(parking_lot::Mutex::new(value))
     }
 
     /// The value, out of a mutex that nobody shares.
     pub fn into_inner(self) -> T {
-        self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
+        self.0.into_inner()
     }
 }
 
@@ -72,49 +75,45 @@ impl<T: ?Sized> Mutex<T> {
     /// Waits for the lock.
     #[inline]
     pub fn lock(&self) -> MutexGuard<'_, T> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// The lock, if it is free.
     #[inline]
     pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
-        match self.0.try_lock() {
-            Ok(guard) => Some(guard),
-            Err(std::sync::TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
-            Err(std::sync::TryLockError::WouldBlock) => None,
-        }
+        self.0.try_lock()
     }
 
     /// The value, through a mutex that nobody else can reach.
     pub fn get_mut(&mut self) -> &mut T {
-        self.0.get_mut().unwrap_or_else(PoisonError::into_inner)
+        self.0.get_mut()
     }
 }
 
 /// A condition variable for [`Mutex`].
 #[derive(Debug, Default)]
-pub struct Condvar(std::sync::Condvar);
+pub struct Condvar(parking_lot::Condvar);
 
 impl Condvar {
     /// A condition variable nobody waits on.
     pub const fn new() -> Self {
-        Self(std::sync::Condvar::new())
+        Self(parking_lot::Condvar::new())
     }
 
     /// Gives the lock up, waits for a notification (or for nothing: check the condition again),
     /// takes the lock.
-    pub fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
-        self.0.wait(guard).unwrap_or_else(PoisonError::into_inner)
+    pub fn wait<'a, T>(&self, mut guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
+        self.0.wait(&mut guard);
+        guard
     }
 
     /// As [`wait`](Self::wait), for at most `timeout`. The flag says that the time was up.
     pub fn wait_timeout<'a, T>(
         &self,
-        guard: MutexGuard<'a, T>,
+        mut guard: MutexGuard<'a, T>,
         timeout: Duration,
     ) -> (MutexGuard<'a, T>, bool) {
-        let (guard, result) =
-            self.0.wait_timeout(guard, timeout).unwrap_or_else(PoisonError::into_inner);
+        let result = self.0.wait_for(&mut guard, timeout);
         (guard, result.timed_out())
     }
 

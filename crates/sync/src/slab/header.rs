@@ -153,12 +153,6 @@ impl SlotHeader {
             .compare_exchange_weak(word, word + 1, Ordering::Acquire, Ordering::Relaxed)
             .map(drop)
     }
-
-    #[cfg(test)]
-    pub(super) fn set_generation(&self, generation: u32) {
-        let refs = refs(self.word.load(Ordering::Relaxed));
-        self.word.store(pack(generation, refs), Ordering::Relaxed);
-    }
 }
 
 impl fmt::Debug for SlotHeader {

@@ -1,1 +1,6 @@
-
+#[cfg(loom)]
+mod loom;
+#[cfg(not(loom))]
+mod steps;
+#[cfg(not(loom))]
+mod stress;

@@ -134,7 +134,7 @@ fn second_push_from_outside_wakes_a_sleeper() {
 
 #[test]
 fn push_of_a_busy_worker_finds_help() {
-    model(3, || {
+    model(2, || {
         // Worker 0 is this thread: active, it pushes two entries and stays in its handler.
         let world = World::new(3, 3);
         let workers = [1, 2].map(|me| {

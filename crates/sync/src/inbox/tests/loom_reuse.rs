@@ -46,7 +46,9 @@ fn call_then_cast_at_the_same_address(request: &'static NodeVt) {
     let log = owner.logged();
     let of = |wanted: u32| log.iter().filter(|id| **id == wanted).count();
     assert_eq!((of(9), of(1)), (1, 1 + usize::from(is_quick)), "{log:?}");
-    take_back(&owner.back).map(free_now);
+    if let Some(back) = take_back(&owner.back) {
+        free_now(back);
+    }
     assert_eq!(Token::strong_count(&token), 1);
 }
 

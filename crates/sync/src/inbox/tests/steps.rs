@@ -3,7 +3,9 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::super::{Cursor, Drained, Inbox, Push};
-use super::support::{MESSAGE, Owner, REQUEST, SIGNAL, Token, free_now, node, number};
+use super::support::{
+    MESSAGE, Owner, REQUEST, SIGNAL, Token, free_now, keep, node, number, retire,
+};
 use crate::node::Node;
 
 #[test]
@@ -62,18 +64,16 @@ fn a_signal_finds_all_earlier_messages_in_the_fifo_and_may_join_them() {
         // SAFETY: fresh nodes, given away.
         assert_eq!(unsafe { inbox.push_one(node(vt, number, &token)) }, Push::Queued);
     }
-    let keep = |cursor: &mut Cursor, signal| {
+    let on_signal = |cursor: &mut Cursor, signal| {
         assert_eq!(cursor.peek().map(number), Some(1));
-        // SAFETY: handed over, given back.
-        unsafe { cursor.push_back(signal) };
+        keep(cursor, signal);
     };
     // SAFETY: the test is the owner.
-    unsafe { inbox.drain(&mut cursor, keep) };
+    unsafe { inbox.drain(&mut cursor, on_signal) };
     let mut numbers = Vec::new();
     while let Some(node) = cursor.pop() {
         numbers.push(number(node));
-        // SAFETY: popped.
-        unsafe { cursor.retire(node) };
+        retire(&mut cursor, node);
     }
     assert_eq!(numbers, [1, 2, 3]);
     // SAFETY: the test is the owner.
@@ -241,24 +241,22 @@ fn a_handler_of_signals_that_unwinds_loses_no_node() {
         assert_eq!(unsafe { inbox.push_one(node(vt, number, &token)) }, Push::Queued);
     }
     let result = catch_unwind(AssertUnwindSafe(|| {
+        let on_signal = |cursor: &mut Cursor, signal| {
+            retire(cursor, signal);
+            panic!("in a signal");
+        };
         // SAFETY: the test is the owner.
-        unsafe {
-            inbox.drain(&mut cursor, |cursor, signal| {
-                cursor.retire(signal);
-                panic!("in a signal");
-            })
-        }
+        unsafe { inbox.drain(&mut cursor, on_signal) }
     }));
     assert!(result.is_err());
     let mut numbers = Vec::new();
     while let Some(node) = cursor.pop() {
         numbers.push(number(node));
-        // SAFETY: popped.
-        unsafe { cursor.retire(node) };
+        retire(&mut cursor, node);
     }
     assert_eq!(numbers, [1, 3, 4]);
     // SAFETY: the test is the owner.
-    unsafe { inbox.close(&mut cursor, |cursor, node| cursor.push_back(node)) };
+    unsafe { inbox.close(&mut cursor, keep) };
     assert_eq!(Token::strong_count(&token), 1);
 }
 
@@ -275,8 +273,7 @@ fn nodes_can_be_put_back_at_the_front() {
     for expected in 1..=4 {
         let node = cursor.pop().unwrap();
         assert_eq!(number(node), expected);
-        // SAFETY: popped.
-        unsafe { cursor.retire(node) };
+        retire(&mut cursor, node);
     }
     assert!(cursor.is_empty() && cursor.pop().is_none());
     assert_eq!(Token::strong_count(&token), 1);

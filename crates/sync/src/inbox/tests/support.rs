@@ -56,6 +56,18 @@ pub(super) fn free_now(node: NonNull<Node>) {
     unsafe { free(node) };
 }
 
+/// What becomes of a node that was handled.
+pub(super) fn retire(cursor: &mut Cursor, node: NonNull<Node>) {
+    // SAFETY: the tests call it once, for nodes that this cursor gave them; a number is a copy.
+    unsafe { cursor.retire(node) };
+}
+
+/// What becomes of a signal that turns out to be a message, or comes too late.
+pub(super) fn keep(cursor: &mut Cursor, node: NonNull<Node>) {
+    // SAFETY: as for `retire`.
+    unsafe { cursor.push_back(node) };
+}
+
 /// An inbox and what its owner keeps.
 pub(super) struct Owner {
     pub(super) inbox: Inbox,
@@ -132,15 +144,12 @@ impl Owner {
     }
 
     pub(super) fn drain(&self) -> Drained {
-        self.cursor(|cursor| {
-            // SAFETY: the caller is the owner.
-            unsafe {
-                self.inbox.drain(cursor, |cursor, signal| {
-                    self.log(number(signal));
-                    cursor.retire(signal);
-                })
-            }
-        })
+        let on_signal = |cursor: &mut Cursor, signal| {
+            self.log(number(signal));
+            retire(cursor, signal);
+        };
+        // SAFETY: the caller is the owner.
+        self.cursor(|cursor| unsafe { self.inbox.drain(cursor, on_signal) })
     }
 
     fn note(&self, drained: Drained) {
@@ -161,8 +170,7 @@ impl Owner {
         if unsafe { Node::vt(node) }.tag == ANSWERED {
             (self.answer)(self, node);
         } else {
-            // SAFETY: as above, and its number is a copy.
-            self.cursor(|cursor| unsafe { cursor.retire(node) });
+            self.cursor(|cursor| retire(cursor, node));
         }
     }
 
@@ -176,9 +184,7 @@ impl Owner {
     /// Closes as the owner and disposes of the rest. Returns how many nodes that were.
     pub(super) fn close(&self) -> u32 {
         // SAFETY: the caller is the owner.
-        self.cursor(|cursor| unsafe {
-            self.inbox.close(cursor, |cursor, node| cursor.push_back(node))
-        });
+        self.cursor(|cursor| unsafe { self.inbox.close(cursor, keep) });
         self.dispose()
     }
 

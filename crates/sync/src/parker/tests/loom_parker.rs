@@ -44,7 +44,9 @@ fn token_carries_the_data() {
 
 #[test]
 fn two_wakers_leave_at_least_one_token_each_time() {
-    loom::model(|| {
+    let mut bounded = loom::model::Builder::new();
+    bounded.preemption_bound = Some(3);
+    bounded.check(|| {
         let shared = shared();
         let wakers = [false, true].map(|second| {
             let other = Arc::clone(&shared);

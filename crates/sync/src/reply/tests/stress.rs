@@ -1,11 +1,11 @@
 //! Real calls on the heap, freed by whom the word says, from three threads.
 
-use std::sync::mpsc;
+use std::collections::VecDeque;
 
 use super::super::{Abandon, Complete, Rearm, ReplyWord};
 use crate::shim::atomic::{AtomicU32, Ordering};
 use crate::shim::cell::UnsafeCell;
-use crate::shim::{Arc, thread};
+use crate::shim::{Arc, Condvar, Mutex, thread};
 
 const CALLS: u32 = if cfg!(miri) { 50 } else { 20_000 };
 
@@ -63,15 +63,38 @@ impl Party {
     }
 }
 
+/// A channel that ThreadSanitizer sees all of, unlike std's. `None` ends it.
+#[derive(Default)]
+struct Queue {
+    calls: Mutex<VecDeque<Option<(Party, u32)>>>,
+    more: Condvar,
+}
+
+impl Queue {
+    fn send(&self, call: Option<(Party, u32)>) {
+        self.calls.lock().push_back(call);
+        self.more.notify_one();
+    }
+
+    fn receive(&self) -> Option<(Party, u32)> {
+        let mut calls = self.calls.lock();
+        loop {
+            match calls.pop_front() {
+                Some(call) => return call,
+                None => calls = self.more.wait(calls),
+            }
+        }
+    }
+}
+
 #[test]
 fn a_call_is_answered_or_given_up_and_freed_once() {
-    let (requests, inbox) = mpsc::channel::<(Party, u32)>();
-    let (moved, elsewhere) = mpsc::channel::<(Party, u32)>();
+    let (requests, moved) = (&Queue::default(), &Queue::default());
     let wakes = Arc::new(AtomicU32::new(0));
     let (here, there, answered) = thread::scope(|scope| {
         let replier = scope.spawn(move || {
             let mut answered = 0;
-            for (call, id) in inbox {
+            while let Some((call, id)) = requests.receive() {
                 call.reply(id);
                 answered += 1;
             }
@@ -81,7 +104,7 @@ fn a_call_is_answered_or_given_up_and_freed_once() {
             let wakes = wakes.clone();
             move || {
                 let mut got = 0;
-                for (call, id) in elsewhere {
+                while let Some((call, id)) = moved.receive() {
                     if id % 2 == 0 && !call.poll(&wakes) {
                         // Wait for the answer, not for the wake: both must come.
                         while !call.word().is_replied() {
@@ -105,16 +128,17 @@ fn a_call_is_answered_or_given_up_and_freed_once() {
             }
             let call = Box::new(Call { word, value: UnsafeCell::new(None) });
             let call = Box::into_raw(call);
-            requests.send((Party(call), id)).unwrap();
+            requests.send(Some((Party(call), id)));
             let mine = Party(call);
             if id % 5 == 0 && mine.poll(&Arc::new(AtomicU32::new(0))) {
                 assert_eq!(mine.free().as_deref(), Some(&id));
                 got += 1;
             } else {
-                moved.send((mine, id)).unwrap();
+                moved.send(Some((mine, id)));
             }
         }
-        drop((requests, moved));
+        requests.send(None);
+        moved.send(None);
         (got, second.join().unwrap(), replier.join().unwrap())
     });
     assert_eq!(answered, CALLS);

@@ -1,0 +1,245 @@
+//! A fixed number of children of one spec, found by a key.
+
+mod handle;
+mod process;
+
+use std::{fmt, sync::Arc};
+
+use parking_lot::Mutex;
+use whitebeam_actor::{
+    Actor, Answered, CallError, ChildSlot, Context, Handle, SpawnOptions, StartError, StartInfo,
+    oneshot,
+};
+
+pub use self::handle::PartitionRef;
+use self::handle::Table;
+pub(crate) use self::process::Partitioned;
+use self::process::{Event, Tree};
+use crate::{
+    Child, ChildId, Intensity, Nested, Partitions, Restart, SpecError, StartTree,
+    child::{Launch, Launched, Sealed, launch_child},
+};
+
+/// The spec of a supervisor with `n` children, its partitions, made by one function of their index:
+/// actors ([`Child::new`]) or supervisors ([`Child::nested`]) alike.
+///
+/// A caller finds the partition of its key in a shared table ([`PartitionRef::of`]), without asking
+/// the supervisor. A partition that ends is restarted on its own, as its spec says, and its handle goes
+/// on.
+///
+/// Partitions start side by side, so they must not need each other in their `init`. If one fails, the
+/// others are stopped and the start fails with [`ChildFailed`](crate::ChildFailed). They stop side by
+/// side as well: with each its shutdown time, the whole takes as long as the longest.
+///
+/// ```
+/// # use whitebeam_actor::{Actor, Context, ExitReason, Reply, Runtime};
+/// # struct Store(usize);
+/// # struct Index(Reply<usize>);
+/// # impl Actor for Store {
+/// #     type Args = usize;
+/// #     type Msg = Index;
+/// #     async fn init(index: usize, _cx: &mut Context<Self>) -> Result<Self, ExitReason> { Ok(Store(index)) }
+/// #     async fn handle(&mut self, Index(reply): Index, _cx: &mut Context<Self>) -> Result<(), ExitReason> {
+/// #         reply.send(self.0);
+/// #         Ok(())
+/// #     }
+/// # }
+/// use whitebeam_supervisor::{Child, PartitionSupervisor, Partitions};
+///
+/// # let rt = Runtime::builder().workers(1).build()?;
+/// # rt.block_on(async {
+/// let stores = PartitionSupervisor::new(Partitions::exactly(3), |i| Child::new::<Store>("store", i))
+///     .start(&rt)
+///     .await?;
+/// assert_eq!(stores.of(&4).call(Index).await?, 1);
+/// assert_eq!(stores.of(&-1).call(Index).await?, 1);
+/// # Ok::<_, Box<dyn std::error::Error>>(()) })?;
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Differences from OTP
+/// * Partitions start and stop in parallel, not one after the other.
+/// * The number of partitions is fixed; a supervisor needs no name.
+pub struct PartitionSupervisor<H> {
+    partitions: Partitions,
+    make: Box<dyn Fn(usize) -> Child<H> + Send>,
+    intensity: Intensity,
+    options: SpawnOptions,
+}
+
+impl<H: Clone + Send + Sync + 'static> PartitionSupervisor<H> {
+    /// As many children as `partitions` says; `child` makes the spec of each from its index. It is
+    /// called when the supervisor is started, by who starts it.
+    #[must_use]
+    pub fn new(
+        partitions: Partitions,
+        child: impl Fn(usize) -> Child<H> + Send + 'static,
+    ) -> Self {
+        PartitionSupervisor {
+            partitions,
+            make: Box::new(child),
+            intensity: Intensity::default(),
+            options: SpawnOptions::new(),
+        }
+    }
+
+    /// At most `restarts` restarts in any stretch of `period`; 3 in 5 s unless said.
+    #[must_use]
+    pub fn intensity(self, restarts: u32, period: std::time::Duration) -> Self {
+        self.with_intensity(Intensity::Limited { restarts, period })
+    }
+
+    /// How many restarts are taken.
+    #[must_use]
+    pub fn with_intensity(mut self, intensity: Intensity) -> Self {
+        self.intensity = intensity;
+        self
+    }
+
+    /// How the supervisor's own process is started.
+    #[must_use]
+    pub fn options(mut self, options: SpawnOptions) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// Starts it; ready when all partitions have started.
+    pub fn start(self, rt: &Handle) -> StartTree<PartitionRef<H>> {
+        let table = Arc::new(Table::new());
+        let tree = match build(self.partitions, &*self.make, self.intensity, &table, rt) {
+            Ok(tree) => tree,
+            Err(error) => return StartTree::failed(error),
+        };
+        let (ack, started) = oneshot();
+        let start = rt.with(self.options).start::<Partitioned>((tree, Some(ack)));
+        StartTree::new(async move {
+            let root = start.await?;
+            children_started(started).await?;
+            Ok(PartitionRef::new(root.into(), table))
+        })
+    }
+
+    /// Starts it linked to the running actor, which is its parent: it ends in order when that one
+    /// ends.
+    pub fn start_link<C: Actor>(self, cx: &mut Context<C>) -> StartTree<PartitionRef<H>> {
+        let table = Arc::new(Table::new());
+        let tree = match build(self.partitions, &*self.make, self.intensity, &table, &cx.runtime()) {
+            Ok(tree) => tree,
+            Err(error) => return StartTree::failed(error),
+        };
+        let (ack, started) = oneshot();
+        let start = cx.with(self.options).start_link::<Partitioned>((tree, Some(ack)));
+        StartTree::new(async move {
+            let root = start.await?;
+            children_started(started).await?;
+            Ok(PartitionRef::new(root.into(), table))
+        })
+    }
+}
+
+/// Makes and checks the children, and fills the table with their handles.
+fn build<H>(
+    partitions: Partitions,
+    make: &(dyn Fn(usize) -> Child<H> + Send),
+    intensity: Intensity,
+    table: &Table<H>,
+    rt: &Handle,
+) -> Result<Arc<Tree>, SpecError>
+where
+    H: Clone + Send + Sync + 'static,
+{
+    intensity.check()?;
+    let count = partitions.count(rt.workers())?;
+    let mut handles = Vec::with_capacity(count);
+    let mut specs = Vec::with_capacity(count);
+    for index in 0..count {
+        let mut child = make(index);
+        let spec = &mut child.spec;
+        spec.launch.prepare(&spec.id, spec.restart, rt)?;
+        handles.push(child.handle().clone());
+        specs.push(child.spec);
+    }
+    table.fill(handles);
+    Ok(Arc::new(Tree { children: Mutex::new(specs), intensity }))
+}
+
+/// The supervisor says so when its last child has started. If one fails it ends, and the reason comes
+/// instead.
+async fn children_started(answer: Answered<()>) -> Result<(), StartError> {
+    match answer.await {
+        Ok(()) => Ok(()),
+        Err(CallError::Exit(reason)) => Err(StartError::Exit(reason)),
+        Err(_) => Err(StartError::ShuttingDown),
+    }
+}
+
+/// A partition supervisor as a child.
+struct NestedPartitions<H> {
+    /// Until the children are made, when the tree is started.
+    make: Option<Box<dyn Fn(usize) -> Child<H> + Send>>,
+    partitions: Partitions,
+    intensity: Intensity,
+    table: Arc<Table<H>>,
+    tree: Option<Arc<Tree>>,
+    slot: ChildSlot<Event>,
+}
+
+impl<H: Clone + Send + Sync + 'static> Launch for NestedPartitions<H> {
+    fn prepare(&mut self, _: &ChildId, _: Restart, rt: &Handle) -> Result<(), SpecError> {
+        if let Some(make) = self.make.take() {
+            self.tree = Some(build(self.partitions, &*make, self.intensity, &self.table, rt)?);
+        }
+        Ok(())
+    }
+
+    fn launch(
+        &mut self,
+        cx: &mut Context<Partitioned>,
+        options: SpawnOptions,
+        info: Option<StartInfo>,
+    ) -> Launched {
+        let Some(tree) = self.tree.clone() else {
+            // Not reached: what was not prepared is not launched.
+            return Launched::refused(StartError::ShuttingDown);
+        };
+        let (ack, started) = oneshot();
+        let Launched { key, ready } =
+            launch_child::<Partitioned>(cx, &self.slot, (tree, Some(ack)), options, info);
+        let ready = Box::pin(async {
+            ready.await?;
+            children_started(started).await
+        });
+        Launched { key, ready }
+    }
+
+    fn gone(&self) {
+        self.slot.gone();
+    }
+}
+
+impl<H: Clone + Send + Sync + 'static> Nested for PartitionSupervisor<H> {
+    type Handle = PartitionRef<H>;
+
+    fn into_child(self, id: ChildId, _: Sealed) -> Child<PartitionRef<H>> {
+        let launch = NestedPartitions {
+            make: Some(self.make),
+            partitions: self.partitions,
+            intensity: self.intensity,
+            table: Arc::new(Table::new()),
+            tree: None,
+            slot: ChildSlot::new(),
+        };
+        let handle = PartitionRef::new(launch.slot.child(), launch.table.clone());
+        Child::supervisor(id, handle, self.options, launch)
+    }
+}
+
+impl<H> fmt::Debug for PartitionSupervisor<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PartitionSupervisor")
+            .field("partitions", &self.partitions)
+            .field("intensity", &self.intensity)
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}
