@@ -40,6 +40,7 @@ sanitize() {
   mkdir -p target
   cat "${suppressions[@]}" >target/tsan.supp
   export TSAN_OPTIONS="suppressions=$PWD/target/tsan.supp ${TSAN_OPTIONS:-}"
+  export LSAN_OPTIONS="suppressions=$PWD/ci/lsan.supp:print_suppressions=0 ${LSAN_OPTIONS:-}"
   # A stack large enough for instrumented frames.
   export RUST_MIN_STACK=16777216
   local run=(cargo +nightly test "${options[@]}" --target "$host" --target-dir "target/sanitize-$name")

@@ -176,8 +176,8 @@ fn short(value: f64) -> String {
     rounded(value).to_string()
 }
 
-/// A table of text with aligned columns: the first to the left, numbers to the right, the last (a
-/// remark or a unit) to the left again when its heading is empty or "unit".
+/// A table of text with aligned columns: numbers to the right; the first column, units and the
+/// other words to the left.
 #[derive(Debug)]
 pub(crate) struct Table<const N: usize> {
     heads: [&'static str; N],
@@ -208,8 +208,7 @@ impl<const N: usize> Table<N> {
             let mut row = String::new();
             for (column, cell) in line.iter().enumerate() {
                 let width = widths[column];
-                let is_text =
-                    column == 0 || matches!(self.heads[column], "" | "unit" | "children are");
+                let is_text = column == 0 || matches!(self.heads[column], "" | "unit" | "children");
                 let _ = if is_text {
                     write!(row, "  {cell:<width$}")
                 } else {

@@ -2,8 +2,8 @@
 //!
 //! It reads every probe, sleeps [`PAUSE`], and so on until stopped: one such round is a sample. It
 //! sees what a monitoring process would see, from outside and in passing, and misses what comes and
-//! goes between two rounds. The mailboxes' own high-water marks, which it reads too, miss nothing as
-//! long as their owner lives; what happens between the last round and its end is lost with it.
+//! goes between two rounds. The mailboxes' own high-water marks, which it reads too, miss nothing
+//! as long as their owner lives; what happens between the last round and its end is lost with it.
 //!
 //! It takes part of a core from the workers (about 5 %), so runs that are about time alone go
 //! without it.

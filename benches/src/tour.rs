@@ -44,9 +44,9 @@ pub(crate) fn run() -> Result<(), Failure> {
     print(&introduction())?;
     let mut table = Table::new([
         "layout",
-        "children are",
+        "children",
         "processes",
-        "supervisors KiB",
+        "memory KiB",
         "start s",
         "shutdown ms",
         "max queue",
@@ -124,15 +124,15 @@ fn legend(transfers: Option<(f64, f64)>) -> String {
     });
     format!(
         "\
-layout           flat: one DynamicSupervisor; partitioned:P: a PartitionSupervisor over P of them;
-                 two-tier:P: a DynamicSupervisor of P of them, the number chosen for the children
-children are     idle: they end where the signal meets them; trapping: they trap exits, and their
-                 own terminate runs first
-supervisors KiB  memory of all supervisors before they have children
-max queue        longest mailbox a supervisor ever had (its own high-water mark)
-sampled          the longest the sampler met; p50, p99: of all lengths it read
-                 (n/a below {ENOUGH_SAMPLES} samples)
-noisy            the shutdown times spread by more than 25 %
+layout       flat: one DynamicSupervisor; partitioned:P: a PartitionSupervisor over P of them;
+             two-tier:P: a DynamicSupervisor of P of them, as many as suit the children
+children     idle: they end where the signal meets them; trapping: they trap exits, and their
+             own terminate runs first
+memory KiB   of all supervisors together, before they have children
+max queue    longest mailbox of a supervisor, by its own high-water mark
+sampled      the longest mailbox that the sampler met; p50, p99: of all lengths it read
+             (n/a below {ENOUGH_SAMPLES} samples)
+noisy        the shutdown times spread by more than 25 %
 A cache line took {transfers} from core to core; what uses both cores changes with it.
 
 Next: `list` names the workloads, `run shutdown --help` the options of this one.

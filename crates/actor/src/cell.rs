@@ -92,6 +92,8 @@ pub(crate) mod bit {
     pub(crate) const DOOM_ORDERLY: u32 = 1 << 13;
     /// The end that is decided waits for the handler, even if that is suspended.
     pub(crate) const DOOM_WAITS: u32 = 1 << 14;
+    /// Supervises children. Set before `INIT` is cleared, or never.
+    pub(crate) const PARENT: u32 = 1 << 15;
 }
 
 /// What the core knows of an actor's type.

@@ -101,12 +101,17 @@ unsafe fn keep(_: NonNull<Node>) {}
 
 /// Makes `cell` a parent.
 ///
+/// # Panics
+/// If its `init` is over: who ends it inline relies on that nothing becomes a parent later.
+///
 /// # Safety
 /// The caller is the owner of `cell`, which is an `A`'s.
 pub(crate) unsafe fn supervise<A: Actor>(
     cell: CellPtr,
     on_down: fn(&mut A, ChildDown, &mut Context<A>),
 ) {
+    assert!(cell.header().has(bit::INIT), "`supervise` is called in `init`");
+    cell.header().set(bit::PARENT);
     // SAFETY: the caller's word.
     let ext = unsafe { Ext::of(cell) };
     let on_down: OnDown = Box::new(move |cell, down| {
@@ -239,19 +244,19 @@ pub(crate) unsafe fn receive_down(parent: CellPtr, node: NonNull<Node>) {
 /// Counts a child off and takes note of its end.
 fn ended(parent: CellPtr, set: &mut ChildSet, child: CellPtr) {
     let key = set.count_off(child);
-    let reason = ext::exit_reason(child);
     let header = parent.header();
     if let Some(summary) = &mut set.stopping {
-        summary.count(child, reason);
+        summary.count(child);
         if set.live == 0 {
             header.set(bit::POLL);
         }
     } else if let Some((awaited, outcome @ None)) = &mut set.stopping_one
         && *awaited == key
     {
-        *outcome = Some(reason);
+        *outcome = Some(ext::exit_reason(child));
         header.set(bit::POLL);
     } else {
+        let reason = ext::exit_reason(child);
         let started = !child.header().has(bit::INIT);
         set.pending.push(ChildDown { key, pid: child.pid(), reason, started });
         header.set(bit::CHILDREN_DOWN);
@@ -285,10 +290,18 @@ pub(crate) unsafe fn deliver(cell: CellPtr) {
     }
 }
 
-/// Tells one child to shut down. `None`: it ended inline. The caller schedules what it gets.
+/// Tells one child to shut down.
+///
+/// A child may be ended inline when it is idle and nothing of it asks for a turn of its own. A parent is not:
+/// its table must be read before its inbox is closed ([`gather`]). What the bits say may change until
+/// the inbox is closed, but `PARENT` does not once `INIT` is off; a child that begins to trap exits at
+/// this moment ends as if the signal had come before.
 fn shut_down(child: CellPtr) -> Told {
     let header = child.header();
-    if child.vt().ends_inline && !header.has(bit::TRAP) && header.inbox.close_if_idle() {
+    if child.vt().ends_inline
+        && !header.has(bit::TRAP | bit::INIT | bit::PARENT)
+        && header.inbox.close_if_idle()
+    {
         return Told::Ended;
     }
     told(child, flag::SHUTDOWN)

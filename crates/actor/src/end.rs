@@ -61,7 +61,7 @@ pub(crate) fn doom(cell: CellPtr, reason: ExitReason, how: How) {
         || (header.has(bit::DOOM_WAITS) && !waits && !header.has(bit::TERMINATING));
     if overtakes {
         // SAFETY: callers are owners, and the process has not ended.
-        unsafe { ext::set_exit_reason(cell, reason) };
+        unsafe { ext::set_exit_reason(cell, &reason) };
         header.clear(bit::DOOM_WAITS | bit::DOOM_ORDERLY);
         let waits = if waits { bit::DOOM_WAITS } else { 0 };
         let orderly = if how == How::Abrupt { 0 } else { bit::DOOM_ORDERLY };
@@ -118,18 +118,16 @@ pub(crate) fn finish_but_for_parent(cell: CellPtr, reason: ExitReason) -> Left {
     let _running = local::Running::enter(cell);
     let panicked = drop_frame(cell);
     let panicked = drop_state(cell).or(panicked);
-    let reason = match panicked {
+    // What starter and callers are told.
+    let answer = match panicked {
         Some(panic) if reason.is_orderly() => panic,
         _ => reason,
     };
     // A starter is told `Ignore`; the process itself ends quietly.
-    let answer = reason.clone();
-    let reason = match reason {
-        ExitReason::Ignore if header.has(bit::INIT) => ExitReason::Normal,
-        reason => reason,
-    };
+    let is_ignored = matches!(answer, ExitReason::Ignore) && header.has(bit::INIT);
+    let reason = if is_ignored { &ExitReason::Normal } else { &answer };
     // SAFETY: the caller owns the cell, whose end is not published yet.
-    unsafe { ext::set_exit_reason(cell, reason.clone()) };
+    unsafe { ext::set_exit_reason(cell, reason) };
     release_resources(cell);
     header.set(bit::ENDED);
     let children = children::gather(cell);
@@ -140,12 +138,12 @@ pub(crate) fn finish_but_for_parent(cell: CellPtr, reason: ExitReason) -> Left {
         unsafe {
             header
                 .inbox
-                .close(cursor, |cursor, node| signal::receive_late(cell, cursor, node, &reason));
+                .close(cursor, |cursor, node| signal::receive_late(cell, cursor, node, reason));
         }
     }
     cell.shared().countdown().ended(cell);
     children::orphan(cell, &children);
-    fire(cell, &reason);
+    fire(cell, reason);
     call::flush_deferred(Some(&answer));
     if cursor.is_empty() {
         return Left::Nothing;

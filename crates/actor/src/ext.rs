@@ -101,7 +101,29 @@ impl Ext {
     }
 }
 
-/// Codes of the reasons that need no memory.
+/// How a process ended, as far as its reason's code tells.
+pub(crate) enum End {
+    Clean,
+    Killed,
+    /// To be looked at.
+    Other,
+}
+
+/// How `cell` ended. Only for who was told that it has.
+#[inline]
+pub(crate) fn end_of(cell: CellPtr) -> End {
+    match cell.header().reason_code() {
+        NORMAL | SHUTDOWN => End::Clean,
+        KILLED => End::Killed,
+        _ => End::Other,
+    }
+}
+
+const NORMAL: u32 = 1;
+const SHUTDOWN: u32 = 2;
+const KILLED: u32 = 3;
+
+/// Codes of the reasons that need no memory: their places here, from 1 on.
 const CODES: [ExitReason; 5] = [
     ExitReason::Normal,
     ExitReason::Shutdown,
@@ -116,16 +138,20 @@ const IN_EXT: u32 = 0xFF;
 ///
 /// # Safety
 /// The caller is the owner, and the end is not published yet.
-pub(crate) unsafe fn set_exit_reason(cell: CellPtr, reason: ExitReason) {
-    let same = |code: &ExitReason| std::mem::discriminant(code) == std::mem::discriminant(&reason);
-    match CODES.iter().position(same) {
-        Some(code) => cell.header().set_reason_code(code as u32 + 1),
-        None => {
+pub(crate) unsafe fn set_exit_reason(cell: CellPtr, reason: &ExitReason) {
+    let code = match reason {
+        ExitReason::Normal => NORMAL,
+        ExitReason::Shutdown => SHUTDOWN,
+        ExitReason::Killed => KILLED,
+        ExitReason::NoProc => 4,
+        ExitReason::Kill => 5,
+        _ => {
             // SAFETY: the caller is the owner.
-            unsafe { Ext::of(cell) }.exit_reason = Some(reason);
-            cell.header().set_reason_code(IN_EXT);
+            unsafe { Ext::of(cell) }.exit_reason = Some(reason.clone());
+            IN_EXT
         }
-    }
+    };
+    cell.header().set_reason_code(code);
 }
 
 /// The reason with which `cell` ended, or is to end. Only for who was told that it has, and the owner.

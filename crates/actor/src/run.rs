@@ -341,7 +341,7 @@ fn wind_down<A: Actor>(cell: CellPtr) -> Option<Next> {
     if let Some(panic) = end::drop_frame(cell) {
         // What broke while it was dropped may have broken the state: no `terminate`.
         // SAFETY: the turn owns the cell, whose end is not published.
-        unsafe { ext::set_exit_reason(cell, panic) };
+        unsafe { ext::set_exit_reason(cell, &panic) };
         return Some(Next::Leave(Flow::End));
     }
     header.set(bit::TERMINATING);

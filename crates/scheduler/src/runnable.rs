@@ -58,7 +58,10 @@ pub enum Ran {
     Again,
 }
 
-/// The right to run one target once. See the [module](self) about ownership.
+/// The right to run one target once: a cell of an actor runtime, or a plain task.
+///
+/// Whoever makes one promises that no second one exists for the same target until this one was run. Dropping one
+/// of a plain task cancels the task; dropping one of a header does nothing.
 #[must_use = "a runnable that is not scheduled is never run"]
 #[repr(transparent)]
 pub struct Runnable(NonNull<()>);

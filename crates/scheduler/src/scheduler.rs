@@ -34,7 +34,11 @@ use crate::runnable::Runnable;
 /// How long dropping a scheduler waits for workers that are inside a run.
 const DROP_WAIT: Duration = Duration::from_secs(5);
 
-/// Owns the worker threads. See the [module](self) about its end.
+/// Owns the worker threads.
+///
+/// Its end goes in steps: [`shutdown`](Self::shutdown) lets each worker finish the run it is in, and waits;
+/// what was scheduled and not run stays queued, for [`drain`](Self::drain); what is scheduled after the drop is
+/// dropped.
 ///
 /// Dropping it stops the workers, waits up to five seconds for those inside a run, and drops what is
 /// queued. On one of its own workers it does not wait.

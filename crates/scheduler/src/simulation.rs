@@ -29,7 +29,11 @@ use crate::shared::{Shared, Tuning};
 
 pub(crate) use self::sim::{Sim, drive};
 
-/// A scheduler that runs on the calling thread, seeded, with virtual time. See the [module](self).
+/// A scheduler that runs on the calling thread, seeded, with virtual time.
+///
+/// Everything that could go one way or another is chosen by a [`Choices`] value, so that a run is a function
+/// of the program and the seed. The clock stands still while anything can run, and moves to the next deadline when
+/// nothing can. A run of a target is atomic: what threads do to each other inside one is not simulated.
 ///
 /// ```
 /// use std::time::Duration;

@@ -183,13 +183,14 @@ impl Timers {
     }
 
     /// A sleeper about to park: the time at which it has to wake to cover the deadlines, if nobody else
-    /// does so.
-    pub(crate) fn cover(&self) -> Option<u64> {
+    /// does so. A deadline that is past by now is being seen to by who is awake: it is not a reason to stay
+    /// awake as well.
+    pub(crate) fn cover(&self, now: Time) -> Option<u64> {
         let next = self.next();
         if next == NEVER {
             return None;
         }
-        let until = late(next);
+        let until = late(next.max(now.as_nanos()));
         (self.covered.fetch_min(until, Ordering::AcqRel) > until).then_some(until)
     }
 

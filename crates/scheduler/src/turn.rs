@@ -32,7 +32,10 @@ const STRIDE: u32 = 8;
 /// A slow target is no longer slow when its messages take less than this part of a slice.
 const RECOVERED: u64 = 16;
 
-/// One turn of a target on a worker. See the [module](self).
+/// One turn of a target on a worker: what it may use up before it has to give way.
+///
+/// A turn is over after so many messages or after a time slice. The clock is looked at after the first four
+/// messages and then each eight; for a target that is [marked slow](Self::mark_slow), at each.
 pub struct Turn<'a> {
     /// Messages so far.
     used: u32,

@@ -6,7 +6,7 @@
 //!
 //! # States
 //!
-//! Each worker is in one of three states, which one word counts ([`word`]); the worker's own thread
+//! Each worker is in one of three states, which one word counts (`idle/word.rs`); the worker's own thread
 //! knows which.
 //!
 //! ```text

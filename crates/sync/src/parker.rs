@@ -43,7 +43,7 @@
 //!
 //! `tests/loom_parker.rs`: a token is never lost, and carries the data before it. On Linux the sleep
 //! itself is the kernel's futex; elsewhere, and in the model, a condition variable with the same
-//! compare-and-sleep rule ([`system`]).
+//! compare-and-sleep rule.
 
 use std::fmt;
 use std::time::Duration;

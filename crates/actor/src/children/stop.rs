@@ -26,6 +26,7 @@ use crate::{
     ExitReason, StopSummary,
     cell::{CellPtr, bit, flag},
     end,
+    ext::{self, End},
 };
 
 /// How long children get to shut down.
@@ -261,16 +262,26 @@ impl Future for StopChild<'_> {
 }
 
 impl StopSummary {
-    pub(super) fn count(&mut self, child: CellPtr, reason: ExitReason) {
-        match reason {
-            ExitReason::Killed => self.killed += 1,
-            reason if reason.is_orderly() => self.clean += 1,
-            reason => {
-                self.crashed += 1;
-                if self.exceptions.len() < StopSummary::EXCEPTIONS {
-                    self.exceptions.push((child.pid(), reason));
-                }
-            }
+    /// Counts a child by its reason, which for nearly all is a code.
+    #[inline]
+    pub(super) fn count(&mut self, child: CellPtr) {
+        match ext::end_of(child) {
+            End::Clean => self.clean += 1,
+            End::Killed => self.killed += 1,
+            End::Other => self.count_other(child),
+        }
+    }
+
+    #[cold]
+    fn count_other(&mut self, child: CellPtr) {
+        let reason = ext::exit_reason(child);
+        if reason.is_orderly() {
+            self.clean += 1;
+            return;
+        }
+        self.crashed += 1;
+        if self.exceptions.len() < StopSummary::EXCEPTIONS {
+            self.exceptions.push((child.pid(), reason));
         }
     }
 }

@@ -38,6 +38,10 @@ use crate::timers::NEVER;
 /// two or three line transfers (0.2 us each in the worst mood of the machine).
 const POLL: Duration = Duration::from_micros(8);
 
+/// How many others a spinning sentinel looks at each time; it goes on with the next ones. A look at all of 64
+/// would take longer than [`POLL`]. After a nap it looks at all.
+const VICTIMS: usize = 8;
+
 /// The first nap. A wake-up costs 3 to 5 us: shorter naps are spinning by other means.
 const NAP_FIRST: Duration = Duration::from_micros(50);
 
@@ -51,9 +55,9 @@ const NAP_WATCHFUL: Duration = Duration::from_micros(100);
 /// What a thief remembers of the other workers.
 pub(super) struct Sightings {
     of: Box<[Sighting]>,
-    /// Where the next round begins, so that the first victim is not always the same.
-    first: usize,
-    /// The last round saw work that was not old enough.
+    /// Whom to look at next.
+    next: usize,
+    /// The last look saw work that was not old enough.
     is_work_about: bool,
 }
 
@@ -78,7 +82,7 @@ enum Prey {
 
 impl Sightings {
     pub(super) fn new(workers: usize) -> Self {
-        Sightings { of: vec![Sighting::default(); workers].into(), first: 0, is_work_about: false }
+        Sightings { of: vec![Sighting::default(); workers].into(), next: 0, is_work_about: false }
     }
 
     /// A search begins: what was seen before is too old to tell how fast anything moves.
@@ -141,7 +145,7 @@ impl Local {
             if self.shared.is_stopping() {
                 return Found::Stop;
             }
-            let covers = timers.cover();
+            let covers = timers.cover(self.shared.clock.now());
             self.queue.remote().counters.parks.add(1);
             idle.park(me, covers.map(|until| self.shared.until(until)));
             if let Some(until) = covers {
@@ -172,7 +176,7 @@ impl Local {
                     Nap::Called => true,
                     Nap::Slept => false,
                 };
-                if let Some(found) = self.look_round(ticks()) {
+                if let Some(found) = self.look_round(ticks(), usize::MAX) {
                     return found;
                 }
                 if was_called {
@@ -197,7 +201,7 @@ impl Local {
             let now = ticks();
             if now.saturating_sub(polled) >= poll {
                 polled = now;
-                if let Some(found) = self.look_round(now) {
+                if let Some(found) = self.look_round(now, VICTIMS) {
                     return Some(found);
                 }
             }
@@ -210,15 +214,15 @@ impl Local {
         }
     }
 
-    /// One look at everything: the end, the shared queue, the timers, the others.
-    fn look_round(&self, now: u64) -> Option<Found> {
+    /// One look at everything: the end, the shared queue, the timers, and so many of the others.
+    fn look_round(&self, now: u64, victims: usize) -> Option<Found> {
         if self.shared.is_stopping() {
             return Some(Found::Stop);
         }
         if let Some(runnable) = self.take_injected() {
             return Some(self.leave(Found::Runnable(runnable)));
         }
-        if self.is_timer_due() || self.steal(now) {
+        if self.is_timer_due() || self.steal(now, victims) {
             return Some(self.leave(Found::Work));
         }
         None
@@ -229,15 +233,14 @@ impl Local {
         next != NEVER && self.shared.clock.now().as_nanos() >= next
     }
 
-    /// Takes what waits too long at another worker's.
-    fn steal(&self, now: u64) -> bool {
+    /// Takes what waits too long at one of the next `victims`.
+    fn steal(&self, now: u64, victims: usize) -> bool {
         let remotes = &self.shared.remotes;
         let sightings = &mut *self.sightings.borrow_mut();
-        let workers = remotes.len();
-        sightings.first = (sightings.first + 1) % workers;
         sightings.is_work_about = false;
-        for step in 0..workers {
-            let at = (sightings.first + step) % workers;
+        for _ in 0..victims.min(remotes.len()) {
+            let at = sightings.next;
+            sightings.next = (at + 1) % remotes.len();
             if at == self.index() {
                 continue;
             }
