@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Holds docs/conformance.md and the conformance tests to each other.
 
-    ci/conformance.py            check; exits with 1 and a line per fault
-    ci/conformance.py --missing  prints table rows, ready to paste, for tests that no row names
+    ci/conformance.py         check; exits with 1 and a line per fault
+    ci/conformance.py --add   writes a row for each test that no row names: the rule is the test's name, the
+                              difference its doc comment if that speaks of one; to be read and mended
 
 The table's columns are: id | rule | test | difference from OTP. Checked in both directions:
 
@@ -36,7 +37,7 @@ TEST = re.compile(
 
 
 def tests():
-    """Every conformance test: name -> (id, file, first sentence of its doc, reason it is ignored)."""
+    """Every conformance test: name -> (id, file, its doc comment, reason it is ignored)."""
     found, faults = {}, []
     for path in sorted(ROOT.glob("crates/*/tests/**/*.rs")):
         source = path.read_text(encoding="utf-8")
@@ -46,12 +47,11 @@ def tests():
             if name in found:
                 faults.append(f"{where}: {name} is also in {found[name][1]}")
             doc = " ".join(line.strip()[3:].strip() for line in match["doc"].splitlines())
-            sentence = doc.split(". ")[0].rstrip(".")
             ignored = re.search(r'#\[ignore(?:\s*=\s*"([^"]*)")?\]', match["attributes"])
             reason = (ignored[1] or "") if ignored else None
             if reason == "":
                 faults.append(f"{where}: {name} is ignored without a reason")
-            found[name] = (f"{match['area'].upper()}-{match['number']}", where, sentence, reason)
+            found[name] = (f"{match['area'].upper()}-{match['number']}", where, doc, reason)
     return found, faults
 
 
@@ -81,6 +81,28 @@ def order(identity):
     return AREAS.index(area), int(number)
 
 
+def add(unnamed):
+    """Writes the tests that no row names into the table: into the row of their id, or as a new one."""
+    lines = TABLE.read_text(encoding="utf-8").splitlines()
+    head = max(number for number, line in enumerate(lines) if re.match(r"\| *---", line)) + 1
+    end = next((n for n in range(head, len(lines)) if not lines[n].startswith("|")), len(lines))
+    table = {}
+    for line in lines[head:end]:
+        table[line.split("|")[1].strip()] = line
+    for name, (identity, _, doc, _) in unnamed.items():
+        if identity in table:
+            cells = re.split(r"(?<!\\)\|", table[identity])
+            cells[3] = f" `{name}` " if cells[3].strip() == "-" else f"{cells[3].rstrip()}, `{name}` "
+            table[identity] = "|".join(cells)
+        else:
+            rule = name[len(identity) + 1 :].replace("_", " ")
+            difference = doc.replace("|", "\\|") if "differen" in doc.lower() else ""
+            table[identity] = f"| {identity} | {rule} | `{name}` | {difference} |".replace("|  |", "| |")
+    lines[head:end] = [table[identity] for identity in sorted(table, key=order)]
+    TABLE.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    print(f"conformance: {len(unnamed)} tests added; read what was written")
+
+
 def main():
     found, faults = tests()
     table, more = rows()
@@ -105,9 +127,8 @@ def main():
                 faults.append(f"line {number}: {identity} names `{name}`, which is a test of {found[name][0]}")
     unnamed = {name: test for name, test in found.items() if name not in named}
 
-    if sys.argv[1:] == ["--missing"]:
-        for name, (identity, _, sentence, _) in sorted(unnamed.items(), key=lambda item: order(item[1][0])):
-            print(f"| {identity} | {sentence} | `{name}` | |")
+    if sys.argv[1:] == ["--add"]:
+        add(unnamed)
         return 0
 
     faults += [f"{test[1]}: {name} is named by no row of docs/conformance.md" for name, test in unnamed.items()]

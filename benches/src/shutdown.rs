@@ -174,7 +174,7 @@ fn once_with<C: JobChild>(job: &Job) -> Result<Outcome, Failure> {
     rt.block_on(callers::start_children(&rt, &tree, &work, job.children, 1))?;
     let start = clock.elapsed();
     expect_count("children started", job.children, tally.of(Event::Started))?;
-    expect_count("children that the supervisors count", job.children, tree.count())?;
+    expect_count("children that the supervisors count", job.children, tree.count(job.children))?;
     rt.block_on(all_in_handlers(job, &work))?;
 
     let down = rt.down(&tree);

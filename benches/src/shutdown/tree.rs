@@ -1,6 +1,8 @@
 //! A started tree of one of the layouts: one face for the three kinds of root.
 
 use std::num::NonZeroUsize;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use whitebeam::{
     Child, DynamicRef, DynamicSupervisor, Handle, PartitionRef, PartitionSupervisor,
@@ -10,6 +12,9 @@ use whitebeam::{
 use super::children::JobChild;
 use super::layout::Layout;
 use crate::failure::Failure;
+
+/// Time in which a supervisor counts a child that has answered: it is at it, or about to be.
+const COUNTED_WITHIN: Duration = Duration::from_secs(10);
 
 /// The tree's root, through which children are started.
 pub(crate) enum Tree<C: JobChild> {
@@ -102,8 +107,19 @@ impl<C: JobChild> Tree<C> {
     }
 
     /// Children alive, as the supervisors count them.
-    pub(crate) fn count(&self) -> u64 {
-        self.with_children().iter().map(|supervisor| supervisor.count() as u64).sum()
+    ///
+    /// A child answers its caller itself and may be faster than its supervisor's counting, so the
+    /// supervisors get time to come to `children`. More than that, or less in the end, shows.
+    pub(crate) fn count(&self, children: u64) -> u64 {
+        let supervisors = self.with_children();
+        let start = Instant::now();
+        loop {
+            let count = supervisors.iter().map(|supervisor| supervisor.count() as u64).sum();
+            if count >= children || start.elapsed() > COUNTED_WITHIN {
+                return count;
+            }
+            thread::yield_now();
+        }
     }
 
     /// The supervisors that hold the children.

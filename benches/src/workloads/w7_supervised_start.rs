@@ -65,7 +65,7 @@ fn once_with<C: JobChild>(
     let figure = super::ns_each(start, children) / 1e3;
 
     expect_count("children started", children, tally.of(Event::Started))?;
-    expect_count("children that the supervisor counts", children, tree.count())?;
+    expect_count("children that the supervisor counts", children, tree.count(children))?;
     // Those who wait at the gate would wait for ever.
     work.gate.cast(Gate::Open).map_err(Failure::library("opening the gate"))?;
     drop((tree, work));

@@ -29,6 +29,10 @@
 //! One allocation; read-modify-writes: caller's reference, push, settle, detach, reply, wake, clear,
 //! settle, release.
 #![expect(unsafe_code, reason = "caller and callee share a node by pointer")]
+#![expect(
+    clippy::multiple_unsafe_ops_per_block,
+    reason = "naming a place through a pointer and using it are one access"
+)]
 
 use std::{
     alloc::{Layout, alloc, dealloc, handle_alloc_error},

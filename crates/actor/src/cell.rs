@@ -25,6 +25,10 @@
 //! released by whoever takes that node. A cell outlives its process while a handle exists; its state
 //! does not.
 #![expect(unsafe_code, reason = "the cell is shared by pointer between workers and handles")]
+#![expect(
+    clippy::multiple_unsafe_ops_per_block,
+    reason = "naming a place through a pointer and using it are one access"
+)]
 
 use std::{
     cell::UnsafeCell,
@@ -392,7 +396,7 @@ impl CellPtr {
             return self.vt().cell_size;
         }
         // SAFETY: the part lives as long as the cell; the field is atomic.
-        let table = unsafe { &*(&raw const (*ext).children_bytes) }.load(Ordering::Relaxed);
+        let table = unsafe { &(*ext).children_bytes }.load(Ordering::Relaxed);
         self.vt().cell_size + size_of::<Ext>() + table
     }
 

@@ -188,7 +188,7 @@ impl ChildSet {
             let bytes = size_of::<Self>() + self.table.capacity() * size_of::<Option<CellPtr>>();
             let ext = parent.header().ext.load(Ordering::Relaxed);
             // SAFETY: a parent has its part; the field is atomic, and apart from the set.
-            unsafe { &*(&raw const (*ext).children_bytes) }.store(bytes, Ordering::Relaxed);
+            unsafe { &(*ext).children_bytes }.store(bytes, Ordering::Relaxed);
         }
     }
 
@@ -362,7 +362,7 @@ pub(crate) fn orphan_ended(parent: CellPtr, child: CellPtr) {
     child.release();
     let ext = parent.header().ext.load(Ordering::Acquire);
     // SAFETY: a parent with a child has its part; the parent's reference for its orphans keeps both.
-    let set = unsafe { (*(&raw const (*ext).children)).as_deref() };
+    let set = unsafe { (*ext).children.as_deref() };
     if let Some(set) = set
         && set.orphans.fetch_sub(1, Ordering::AcqRel) == 1
     {

@@ -18,6 +18,10 @@
 //! No step is skipped by a panic in the user's destructors: each is caught, and a panic while the frame
 //! or the state is dropped becomes the reason if the end would have been an orderly one.
 #![expect(unsafe_code, reason = "drops frame and state, and hands the alive reference over")]
+#![expect(
+    clippy::multiple_unsafe_ops_per_block,
+    reason = "naming a place through a pointer and using it are one access"
+)]
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -212,8 +216,8 @@ pub(crate) fn dispose(cell: CellPtr) -> Ran {
         // SAFETY: popped: ours.
         let vt = unsafe { Node::vt(node) };
         header.took(u32::from(vt.counted));
-        // SAFETY: nobody handled it: its payload is there. `dispose` frees before it drops.
         let dropped = catch_unwind(AssertUnwindSafe(|| {
+            // SAFETY: nobody handled it: its payload is there. `dispose` frees before it drops.
             local::dying(&reason, || unsafe { (vt.dispose)(node) });
         }));
         if let Err(panic) = dropped {

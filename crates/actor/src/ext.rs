@@ -162,7 +162,7 @@ pub(crate) fn exit_reason(cell: CellPtr) -> ExitReason {
             let ext = cell.header().ext.load(Ordering::Acquire);
             // SAFETY: the code says that the part is there with its reason, which nobody writes any
             // more: the asker was told of the end after that.
-            unsafe { (*(&raw const (*ext).exit_reason)).clone() }.unwrap_or(ExitReason::NoProc)
+            unsafe { (*ext).exit_reason.clone() }.unwrap_or(ExitReason::NoProc)
         }
         code => CODES[code as usize - 1].clone(),
     }

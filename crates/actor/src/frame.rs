@@ -16,6 +16,10 @@
 //! 6. The waker of a poll is borrowed; clones are counted.
 //! 7. The message has left its node before the handler starts.
 #![expect(unsafe_code, reason = "futures are built in place and their buffers change owners")]
+#![expect(
+    clippy::multiple_unsafe_ops_per_block,
+    reason = "naming a place through a pointer and using it are one access"
+)]
 
 use std::{
     alloc::{Layout, alloc, dealloc, handle_alloc_error},
@@ -223,7 +227,7 @@ where
     // SAFETY: the buffer has the frame's layout and is this function's alone.
     let cx = unsafe {
         (&raw mut (*frame).cx).write(Context::new(cell));
-        &mut *(&raw mut (*frame).cx)
+        &mut (*frame).cx
     };
     let hdr = buffer.cast::<FrameHdr>().as_ptr();
     // SAFETY: as above; the rest of the header is written when the frame is donated.
@@ -349,4 +353,4 @@ pub(crate) unsafe fn drop_suspended(frame: NonNull<FrameHdr>) {
     unsafe { drop(frame) };
 }
 
-const _: () = assert!(size_of::<FrameHdr>() % 8 == 0 && align_of::<FrameHdr>() <= 16);
+const _: () = assert!(size_of::<FrameHdr>().is_multiple_of(8) && align_of::<FrameHdr>() <= 16);

@@ -1,5 +1,9 @@
 //! The answering side of a call.
 #![expect(unsafe_code, reason = "writes the value into the call's node")]
+#![expect(
+    clippy::multiple_unsafe_ops_per_block,
+    reason = "naming a place through a pointer and using it are one access"
+)]
 
 use std::{fmt, marker::PhantomData, ptr::NonNull};
 

@@ -11,6 +11,10 @@
 //!
 //! Panics are caught once per turn, not per message; the turn ends with one.
 #![expect(unsafe_code, reason = "the owner's loop: cursor, state and frame by pointer")]
+#![expect(
+    clippy::multiple_unsafe_ops_per_block,
+    reason = "naming a place through a pointer and using it are one access"
+)]
 
 use std::{
     mem::size_of,
@@ -150,20 +154,8 @@ fn messages<A: Actor>(cell: CellPtr, turn: &mut Turn<'_>) -> Flow {
                 Next::Leave(flow) => return flow,
             }
         }
-        while handle {
-            // SAFETY: as above; the reference ends before the handler runs.
-            let Some(node) = (unsafe { cell.cursor() }).pop() else { break };
-            let suspended = handle_one::<A>(cell, node);
-            if turn.tick() {
-                return Flow::Again;
-            }
-            let bits = header.bits.load(Ordering::Relaxed);
-            if suspended && bits & bit::YIELDED != 0 {
-                return Flow::Again;
-            }
-            if suspended || bits & ATTENTION != 0 || header.inbox.flags() & flag::RUN != 0 {
-                break;
-            }
+        if handle && let Some(flow) = handle_waiting::<A>(cell, turn) {
+            return flow;
         }
         // Set by the last handler. What `attend` has just put off needs a signal to go on.
         if handle && header.bits.load(Ordering::Relaxed) & ATTENTION != 0 {
@@ -174,6 +166,27 @@ fn messages<A: Actor>(cell: CellPtr, turn: &mut Turn<'_>) -> Flow {
             return Flow::Idle;
         }
     }
+}
+
+/// Handles what waits in the private FIFO, until something else is to be looked at. Some: the turn is over.
+#[inline]
+fn handle_waiting<A: Actor>(cell: CellPtr, turn: &mut Turn<'_>) -> Option<Flow> {
+    let header = cell.header();
+    // SAFETY: the turn owns the cell; the reference ends before the handler runs.
+    while let Some(node) = unsafe { cell.cursor() }.pop() {
+        let suspended = handle_one::<A>(cell, node);
+        if turn.tick() {
+            return Some(Flow::Again);
+        }
+        let bits = header.bits.load(Ordering::Relaxed);
+        if suspended && bits & bit::YIELDED != 0 {
+            return Some(Flow::Again);
+        }
+        if suspended || bits & ATTENTION != 0 || header.inbox.flags() & flag::RUN != 0 {
+            break;
+        }
+    }
+    None
 }
 
 /// Handles one node. `true`: the handler is suspended.

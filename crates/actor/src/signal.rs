@@ -4,6 +4,10 @@
 //! both kinds, and take effect when the stream is drained, ahead of a backlog of messages. A signal
 //! that becomes a message of the user's keeps its place among the messages.
 #![expect(unsafe_code, reason = "signal nodes are linked by pointer")]
+#![expect(
+    clippy::multiple_unsafe_ops_per_block,
+    reason = "naming a place through a pointer and using it are one access"
+)]
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},

@@ -1,5 +1,9 @@
 //! Making processes.
 #![expect(unsafe_code, reason = "initialises cells and owns them until they are scheduled")]
+#![expect(
+    clippy::multiple_unsafe_ops_per_block,
+    reason = "naming a place through a pointer and using it are one access"
+)]
 
 use std::{
     alloc::{Layout, alloc, dealloc, handle_alloc_error},

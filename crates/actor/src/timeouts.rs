@@ -10,6 +10,10 @@
 //! A frame notes one such call; more at once (`join`), short timeouts, calls outside of actors and all in
 //! the simulation take a timer of their own.
 #![expect(unsafe_code, reason = "the frame of the running handler is reached by pointer")]
+#![expect(
+    clippy::multiple_unsafe_ops_per_block,
+    reason = "naming a place through a pointer and using it are one access"
+)]
 
 use std::{
     ptr::NonNull,
@@ -134,7 +138,7 @@ pub(crate) unsafe fn due(cell: CellPtr) -> bool {
         return false;
     };
     // SAFETY: the cell's own frame, suspended: nobody else looks at it.
-    let lazy = unsafe { &mut *(&raw mut (*frame.as_ptr()).timeout) };
+    let lazy = unsafe { &mut (*frame.as_ptr()).timeout };
     header.clear(bit::IN_WHEEL);
     if lazy.call.is_null() {
         return false;

@@ -4,6 +4,10 @@
 //! no allocation. The waker that a frame is polled with counts no reference; a clone does, and may
 //! outlive the actor: its word is closed by then, and waking does nothing.
 #![expect(unsafe_code, reason = "a raw waker is a pointer and a table")]
+#![expect(
+    clippy::multiple_unsafe_ops_per_block,
+    reason = "naming a place through a pointer and using it are one access"
+)]
 
 use std::{
     mem::ManuallyDrop,

@@ -52,7 +52,7 @@
 //! | --- | --- | --- | --- |
 //! | CAS to `TAKING` | Acquire | arm (through the send of the request), unlock of rearm | the target is read before it is written |
 //! | store or CAS to `REPLIED` | Release | Acquire load or CAS of the caller | the value is read before it is written; memory is freed while the replier moves the target out |
-//! | CAS to `LOCKED` | Acquire | the last unlock, from another thread when the caller moved | the old target is read before it is written |
+//! | CAS to `LOCKED` | Relaxed | - | - (the polls of one call are ordered, wherever they are) |
 //! | CAS from `LOCKED` | Release, Acquire on failure | CAS to `TAKING`; store of `REPLIED` | as above |
 //! | CAS to `GONE` | Release | Acquire load of complete | memory is freed while the caller still moves the target out |
 //!
@@ -282,10 +282,12 @@ impl<T> ReplyWord<T> {
                 }
                 _ => {
                     debug_assert!(state == UNARMED || state == ARMED, "used after abandon");
+                    // Relaxed: what is locked is the caller's own, from one poll to the next, and
+                    // whoever moves a call between threads orders its polls.
                     match self.state.compare_exchange(
                         state,
                         LOCKED,
-                        Ordering::Acquire,
+                        Ordering::Relaxed,
                         Ordering::Acquire,
                     ) {
                         Ok(_) => return Some(Lock { word: self, back: state }),

@@ -90,9 +90,8 @@ impl<'a> StopChildren<'a> {
         let mut told_of: Vec<Runnable> = Vec::new();
         let mut place = from;
         let mut left = BATCH;
-        loop {
-            // Looked up for each child: an inline end runs the user's destructors, which may send.
-            let Some(set) = own(self.parent) else { break };
+        // Looked up for each child: an inline end runs the user's destructors, which may send.
+        while let Some(set) = own(self.parent) {
             if place >= set.table.len() || left == 0 {
                 break;
             }

@@ -183,7 +183,7 @@ proptest! {
 
     #[test]
     fn a_dense_burst_leaves_in_order_and_gives_its_memory_back(
-        delays in prop::collection::vec(0..50 * TICK, 600..3000),
+        delays in prop::collection::vec(0..50 * TICK, 300..1000),
         step in 1..20 * TICK,
     ) {
         let mut pair = Pair::new(0);

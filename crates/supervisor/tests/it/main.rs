@@ -1,0 +1,17 @@
+//! Supervisors on real runtimes with one and four workers and on simulated ones.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod child_ref;
+mod conformance_dynamic;
+mod conformance_partition;
+mod dynamic_faults;
+mod dynamic_restart;
+mod dynamic_serial;
+mod dynamic_start;
+mod dynamic_stop;
+mod environment;
+mod large;
+mod partition;
+mod specs;
+mod support;
