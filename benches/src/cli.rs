@@ -148,8 +148,12 @@ pub(crate) struct ShutdownArgs {
     /// Children to start and stop
     #[arg(long, value_name = "N", default_value_t = 200_000, value_parser = children, allow_negative_numbers = true)]
     pub(crate) children: u64,
-    /// Tree to put them in: flat, partitioned:P or two-tier[:P]
-    #[arg(long, value_name = "LAYOUT", default_value = "two-tier")]
+    #[arg(
+        long,
+        value_name = "LAYOUT",
+        default_value = "two-tier",
+        help = "Tree to put them in: flat, partitioned:P or two-tier[:P]"
+    )]
     pub(crate) layout: Layout,
     /// What the children do: idle, trapping, busy:US (every tenth burns so long) or backlog:N
     #[arg(long, value_name = "KIND", default_value = "idle")]

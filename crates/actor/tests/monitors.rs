@@ -363,23 +363,13 @@ fn proc_037_a_spawn_succeeds_before_its_failure_is_told() {
         let script = Script::new().init_now(|_| Err(because("entry")));
         a.cast(now(move |cx| {
             let (b, _) = cx.spawn_monitor::<Plain>(script, down(&told, 1));
-            told.send(Event::Note(b.pid().is_alive_hint()));
+            told.send(Event::Note(u64::from(b.pid() == cx.pid())));
             Ok(())
         }))
         .expect("cast");
-        assert_eq!(events.note().await, 1);
+        assert_eq!(events.note().await, 0, "a pid of its own");
         assert_because(&events.down().await.1.reason, "entry");
     });
-}
-
-/// Something to say of a pid that was just made.
-trait Hint {
-    fn is_alive_hint(&self) -> u64;
-}
-impl Hint for Pid {
-    fn is_alive_hint(&self) -> u64 {
-        1
-    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::fmt;
 
 use whitebeam_actor::{Actor, ChildRef, Context, Handle, SpawnOptions};
 
-pub use self::handle::DynamicRef;
+pub use self::handle::{DynamicRef, StartMany, TerminateChild};
 pub(crate) use self::handle::Count;
 use self::process::{Dynamic, Plan};
 use crate::{

@@ -57,7 +57,7 @@ mod route;
 mod start_tree;
 
 pub use child::{Child, ChildId, Nested};
-pub use dynamic::{DynamicRef, DynamicSupervisor};
+pub use dynamic::{DynamicRef, DynamicSupervisor, StartMany, TerminateChild};
 pub use error::{ChildError, ChildFailed, SpecError};
 pub use intensity::Intensity;
 pub use partition::{PartitionRef, PartitionSupervisor};

@@ -5,7 +5,7 @@
 //! 1986) with two changes. The owner reads it with a *cursor* instead of emptying it: what is newer
 //! than the node it saw last is new, and that node stays allocated until the cursor moves on. And
 //! the schedule state, a wake bit and the number of messages pushed live in the same word
-//! ([`word`]), so that one CAS of a sender publishes a node, counts it and tells whether to
+//! (`word`), so that one CAS of a sender publishes a node, counts it and tells whether to
 //! schedule, and one CAS of the owner proves that nothing came in and goes idle.
 //!
 //! # States
@@ -73,6 +73,7 @@
 //! | load of drain | Acquire | every push up to the newest: each is an RMW, so it continues the release sequences of the earlier ones | as above |
 //! | `fetch_or` on flags | Release, then CAS AcqRel | `fetch_and` of drain, then load of flags | the sign arrives before the flag: lost |
 //! | CAS of wake | AcqRel | `fetch_and` of drain | what the waker wrote is not seen by the poll that follows |
+//! | `fetch_and` of drain | Acquire | CAS of push, raise, wake | as for these three. No release: nobody takes anything over from an owner that goes on; and an RMW of any kind continues release sequences |
 //! | CAS of settle | Release | the push, raise, wake or close_if_idle that finds idle | state written by this owner is not seen by the next. No acquire: the word has been read by drain, with acquire, in this very value |
 //! | close, close_if_idle | AcqRel | pushes before; the load of who is told `Closed` | nodes to dispose of are not seen; the reason of the end is not seen |
 //! | first load of push, raise, wake, settle | Relaxed | - | the CAS decides |
@@ -496,7 +497,7 @@ impl Inbox {
     fn take(&self, mut word: Word, cursor: &mut Cursor) -> (Batch, Signs) {
         let mut signs = Signs::NONE;
         if word.signs() != Signs::NONE {
-            word = Word(self.head.fetch_and(CLEAR_SIGNS, Ordering::AcqRel));
+            word = Word(self.head.fetch_and(CLEAR_SIGNS, Ordering::Acquire));
             signs = word.signs();
         }
         let seen = cursor.seen();
@@ -509,7 +510,7 @@ impl Inbox {
         let newest = unsafe { NonNull::new_unchecked(position) };
         // SAFETY: it was pushed, and the owner of the inbox owns what was pushed.
         if unsafe { Node::vt(newest) }.detach {
-            word = Word(self.head.fetch_and(COUNT, Ordering::AcqRel));
+            word = Word(self.head.fetch_and(COUNT, Ordering::Acquire));
             signs = signs.with(word.signs());
             position = ptr::null_mut();
         }

@@ -41,7 +41,7 @@
 //! *alloc*: from the worker's [`Local`]: the slot freed last; else its spare chain; else a slot
 //! never used before; else a batch from the class's pool, under its lock; else a new region.
 //!
-//! *free*: the generation goes up, the slot to the `Local`; every [`local::BATCH`] of them go to the
+//! *free*: the generation goes up, the slot to the `Local`; every `local::BATCH` of them go to the
 //! pool. A thread without a `Local` goes to the pool each time. A slot whose generation would not
 //! fit in 24 bits is never used again: at ten million lives a second of one slot that is 128 bytes
 //! each 1.7 seconds, and the price of names that are never ambiguous.
@@ -258,6 +258,17 @@ impl Slab {
             }
         }
         // SAFETY: as above.
+        unsafe { self.free_shared(class, slot) };
+    }
+
+    /// Frees a slot into what threads without a stock share.
+    ///
+    /// # Safety
+    ///
+    /// As for [`free`](Self::free); the slot is of this class, and its word is renewed.
+    #[inline(never)]
+    unsafe fn free_shared(&self, class: Class, slot: NonNull<u8>) {
+        // SAFETY: the caller's promise.
         unsafe { self.pools[class.index()].put_one(slot) };
     }
 

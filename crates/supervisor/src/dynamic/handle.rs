@@ -1,6 +1,13 @@
 //! The handle of a dynamic supervisor.
 
-use std::{fmt, future::Future, sync::Arc};
+use std::{
+    collections::VecDeque,
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context as TaskContext, Poll},
+};
 
 use whitebeam_actor::{
     Actor, ActorRef, ChildRef, Info, Pid, SendFailure, Start, StartError, Target, oneshot,
@@ -16,6 +23,18 @@ pub struct DynamicRef<A: Actor> {
     at: ChildRef<Request<A>>,
     count: Count,
 }
+
+/// The future of [`DynamicRef::start_children`].
+#[must_use = "starts that are not awaited say nothing of their failures"]
+pub struct StartMany<M> {
+    /// Those whose results are to come, in order.
+    starts: VecDeque<Start<M>>,
+    results: Vec<Result<ActorRef<M>, StartError>>,
+}
+
+/// The future of [`DynamicRef::terminate_child`]. The request goes out when it is first polled.
+#[must_use = "nothing is asked for until it is awaited"]
+pub struct TerminateChild(Pin<Box<dyn Future<Output = Result<(), ChildError>> + Send>>);
 
 /// The number of a supervisor's children, for who looks from outside. Written by the supervisor only.
 #[derive(Clone, Default)]
@@ -56,18 +75,12 @@ impl<A: Actor> DynamicRef<A> {
 
     /// Starts many children. The requests go out at once, a few messages for all of them; the results
     /// come in the order of `args`. Children start also if the future is dropped.
-    pub fn start_children<I>(
-        &self,
-        args: I,
-    ) -> impl Future<Output = Vec<Result<ActorRef<A::Msg>, StartError>>> + Send + use<A, I>
-    where
-        I: IntoIterator<Item = A::Args>,
-    {
-        let mut starts = Vec::new();
+    pub fn start_children(&self, args: impl IntoIterator<Item = A::Args>) -> StartMany<A::Msg> {
+        let mut starts = VecDeque::new();
         let mut batch = Vec::new();
         for args in args {
             let (ack, answer) = oneshot();
-            starts.push(Start::answered(answer));
+            starts.push_back(Start::answered(answer));
             batch.push(Guarded::new((args, ack)));
             if batch.len() == BATCH {
                 self.ask_for(std::mem::take(&mut batch));
@@ -76,13 +89,7 @@ impl<A: Actor> DynamicRef<A> {
         if !batch.is_empty() {
             self.ask_for(batch);
         }
-        async move {
-            let mut results = Vec::with_capacity(starts.len());
-            for start in starts {
-                results.push(start.await);
-            }
-            results
-        }
+        StartMany { results: Vec::with_capacity(starts.len()), starts }
     }
 
     fn ask_for(&self, batch: Vec<super::process::Wanted<A>>) {
@@ -103,19 +110,16 @@ impl<A: Actor> DynamicRef<A> {
     /// # Errors
     /// `NotFound` if it is not a child of this supervisor, or has ended; the others if the supervisor
     /// cannot be asked.
-    pub fn terminate_child<T: Target>(
-        &self,
-        child: T,
-    ) -> impl Future<Output = Result<(), ChildError>> + Send + use<A, T> {
+    pub fn terminate_child(&self, child: impl Target) -> TerminateChild {
         let call = child.target().map(|pid| {
             self.at.call(|reply| Request::Terminate(pid, reply)).no_timeout().owned()
         });
-        async move {
+        TerminateChild(Box::pin(async move {
             match call {
                 Some(call) => call.await?,
                 None => Err(ChildError::NotFound),
             }
-        }
+        }))
     }
 
     /// Children now, those that are starting included, as the supervisor last counted. Read without
@@ -127,6 +131,44 @@ impl<A: Actor> DynamicRef<A> {
     /// What can be seen of the supervisor now: its mailbox's length, for one. `None`: it has ended.
     pub fn info(&self) -> Option<Info> {
         self.at.info()
+    }
+}
+
+impl<M> Future for StartMany<M> {
+    type Output = Vec<Result<ActorRef<M>, StartError>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        while let Some(start) = this.starts.front_mut() {
+            match Pin::new(start).poll(cx) {
+                Poll::Ready(result) => this.results.push(result),
+                Poll::Pending => return Poll::Pending,
+            }
+            this.starts.pop_front();
+        }
+        Poll::Ready(std::mem::take(&mut this.results))
+    }
+}
+
+impl<M> Unpin for StartMany<M> {}
+
+impl Future for TerminateChild {
+    type Output = Result<(), ChildError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
+        self.0.as_mut().poll(cx)
+    }
+}
+
+impl<M> fmt::Debug for StartMany<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "StartMany({} to come)", self.starts.len())
+    }
+}
+
+impl fmt::Debug for TerminateChild {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TerminateChild(..)")
     }
 }
 

@@ -6,7 +6,7 @@ use futures_util::{
     FutureExt,
     future::{join, join_all},
 };
-use whitebeam_actor::{Actor, ActorRef, Context, ExitReason, Pid, Reply, StartError, Target};
+use whitebeam_actor::{Actor, Context, ExitReason, Pid, Reply, StartError, Target};
 use whitebeam_supervisor::{ChildError, DynamicSupervisor, Partitions, Shutdown};
 
 use crate::support::{
@@ -219,14 +219,9 @@ fn two_tiers_end_when_their_root_is_killed() {
 /// Starts a supervisor under itself, and ends as it is told.
 struct Owner;
 
-enum OwnerMsg {
-    Sup(Reply<Pid>),
-    End(ExitReason),
-}
-
 impl Actor for Owner {
     type Args = (Log, Reply<Pid>);
-    type Msg = OwnerMsg;
+    type Msg = ExitReason;
 
     async fn init((log, reply): Self::Args, cx: &mut Context<Self>) -> Result<Self, ExitReason> {
         let sup = DynamicSupervisor::<Tidy>::new().start_link(cx).await?;
@@ -237,11 +232,8 @@ impl Actor for Owner {
         Ok(Owner)
     }
 
-    async fn handle(&mut self, msg: OwnerMsg, _cx: &mut Context<Self>) -> Result<(), ExitReason> {
-        match msg {
-            OwnerMsg::Sup(_) => Ok(()),
-            OwnerMsg::End(reason) => Err(reason),
-        }
+    async fn handle(&mut self, reason: ExitReason, _cx: &mut Context<Self>) -> Result<(), ExitReason> {
+        Err(reason)
     }
 }
 
@@ -253,14 +245,12 @@ fn a_linked_supervisor_ends_in_order_with_its_parent_whatever_the_reason() {
             async move {
                 let log = Log::new();
                 let (reply, sup) = whitebeam_actor::oneshot();
-                let owner: ActorRef<OwnerMsg> =
-                    rt.start::<Owner>((log.clone(), reply)).await.unwrap();
+                let owner = rt.start::<Owner>((log.clone(), reply)).await.unwrap();
                 let sup = sup.await.unwrap();
                 let down = rt.down(sup);
-                owner.cast(OwnerMsg::End(reason.clone())).unwrap();
+                owner.cast(reason.clone()).unwrap();
                 assert_eq!(kind(&down.await.reason), kind(&reason));
                 assert!(log.has(Event::Terminate(1)) && log.has(Event::Dropped(1)));
-                drop(owner.call(OwnerMsg::Sup).await);
             }
         });
     }

@@ -9,7 +9,7 @@ use futures_util::future::{Either, select};
 use whitebeam_actor::{ExitReason, Handle, Runtime, Target};
 
 pub(crate) use self::log::{Event, Gate, Log};
-pub(crate) use self::worker::{Msg, Plain, Setup, Tidy, Worker};
+pub(crate) use self::worker::{Msg, Plain, Setup, Tidy};
 
 /// Seeds of the simulated runs.
 const SEEDS: std::ops::Range<u64> = 0..8;

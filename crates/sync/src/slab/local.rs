@@ -125,6 +125,8 @@ impl Local {
 
     /// A slot when the warm chain has none: of the spare chain, of the fresh ones, of what the
     /// slab gives. None: the slab gives no more.
+    // Out of line, so that the warm path of `alloc` saves no registers.
+    #[inline(never)]
     pub(super) fn refill(&mut self, slab: &Slab, class: Class) -> Option<Slot> {
         if self.owner.is_none() {
             self.owner = Some(Arc::clone(&slab.identity));
