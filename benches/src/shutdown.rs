@@ -10,8 +10,9 @@
 //!    its DOWN arrives (`shutdown_ms`): by then every child and every partition has ended.
 //! 4. A sampler reads the supervisors' mailbox lengths all the while: `max_queue_len_sampled`,
 //!    `queue_len_p50`, `queue_len_p99` over all supervisors and samples, and `queue_samples`.
-//!    `max_queue_len` is the highest of the supervisors' own high-water marks, which miss nothing;
-//!    the sampler reads them too, for they end with their process.
+//!    `max_queue_len` is the highest of the supervisors' own high-water marks. The sampler reads
+//!    them too, for they end with their process: a mark set in a supervisor's last 100 us may be
+//!    missed.
 //!
 //! # What is checked
 //!

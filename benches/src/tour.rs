@@ -129,7 +129,7 @@ layout       flat: one DynamicSupervisor; partitioned:P: a PartitionSupervisor o
 children     idle: they end where the signal meets them; trapping: they trap exits, and their
              own terminate runs first
 memory KiB   of all supervisors together, before they have children
-max queue    longest mailbox of a supervisor, by its own high-water mark
+max queue    longest mailbox of a supervisor, by its own high-water mark, last read while it lived
 sampled      the longest mailbox that the sampler met; p50, p99: of all lengths it read
              (n/a below {ENOUGH_SAMPLES} samples)
 noisy        the shutdown times spread by more than 25 %

@@ -9,7 +9,7 @@
 //!   the burning alone, spread over the workers; 200,000 children only, since that alone is 10 s of
 //!   burning.
 //! - Warm-up 1, repetitions 5, and the same again for the mailboxes: they take a sampler, which the
-//!   time is measured without. (Not with W8b, whose burning dwarfs it.)
+//!   time is measured without. (Not with W8b, whose burning dwarfs it and takes some five minutes.)
 //! - Checked: as in `run shutdown`.
 //! - Cannot show: a tree that has been in use for long.
 

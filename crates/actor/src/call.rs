@@ -53,6 +53,7 @@ use whitebeam_sync::{
 use crate::{
     CallError, ExitReason,
     cell::{CellPtr, CellRef},
+    contain::contain,
     local::{self, Unanswered},
     message::tag,
     reply::Reply,
@@ -73,7 +74,7 @@ impl Target {
             Target::Cell(cell) => waker::wake_cell(cell.ptr()),
             // A waker is foreign code: its panic must not take the answering actor down.
             Target::Waker(waker) => {
-                let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| waker.wake()));
+                let _ = contain(|| waker.wake());
             }
         }
     }

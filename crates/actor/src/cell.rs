@@ -96,6 +96,9 @@ pub(crate) mod bit {
     pub(crate) const DOOM_ORDERLY: u32 = 1 << 13;
     /// The end that is decided waits for the handler, even if that is suspended.
     pub(crate) const DOOM_WAITS: u32 = 1 << 14;
+    /// The process has ended, and has not yet told all who are to know, or disposed of all that it left
+    /// unread. Set before its inbox is closed.
+    pub(crate) const LEAVING: u32 = 1 << 16;
     /// Supervises children. Set before `INIT` is cleared, or never.
     pub(crate) const PARENT: u32 = 1 << 15;
 }
@@ -382,10 +385,9 @@ impl CellPtr {
         }
     }
 
-    /// Whether an ended process's messages are still to be disposed of. They have left the mailbox when
-    /// all that was pushed was taken.
-    pub(crate) fn has_backlog(self) -> bool {
-        self.is_ended() && self.header().mailbox_len() > 0
+    /// Whether an ended process has not told all of its end, or not disposed of all that it left unread.
+    pub(crate) fn is_leaving(self) -> bool {
+        self.is_ended() && self.header().has(bit::LEAVING)
     }
 
     /// Bytes of the cell, of its rarely used part, and of its table of children. A hint: the owner may be

@@ -20,9 +20,8 @@ use std::{fmt, marker::PhantomData, sync::Arc};
 use parking_lot::RwLock;
 
 use crate::{
-    ActorRef, Call, Info, Pid, Reply, SendError, SendFailure, Target,
-    cell::CellRef,
-    message, reference, request,
+    ActorRef, Call, Info, Pid, Reply, SendError, SendFailure, Target, cell::CellRef, message,
+    reference, request,
 };
 
 /// The address of a child, stable over its restarts and those of the supervisors above it.

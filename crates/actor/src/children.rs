@@ -16,7 +16,7 @@
 //! A parent that ends while it has children (it was killed, or it panicked) tells them all to shut
 //! down, as it would have in order: they end with `Shutdown`, not with `Killed`. Nobody waits for
 //! them any more; each that ends finds its parent's inbox closed and counts itself off
-//! (`ChildSet::orphans`); the last one releases the reference that the parent took for them.
+//! (`Ext::orphans`); the last one releases the reference that the parent took for them.
 //!
 //! # Differences from OTP
 //! A killed supervisor's children get `killed` there, by their links.
@@ -28,7 +28,7 @@ use whitebeam_scheduler::Runnable;
 use whitebeam_sync::{
     inbox::Push,
     node::{Node, NodeVt},
-    shim::atomic::{AtomicIsize, Ordering},
+    shim::atomic::Ordering,
 };
 
 use crate::{
@@ -42,12 +42,13 @@ mod stop;
 
 pub use stop::{Outcome, Stop, StopChild, StopChildren};
 
-/// Names one child of one parent. Only meaningful for that parent, and until the child was counted off.
+/// Names one child of one parent. Only meaningful for that parent, and until the child's end was told
+/// ([`ChildDown`]) or the child was stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ChildKey(u32);
 
 impl ChildKey {
-    /// Place in the parent's table: small, and used again after the child was counted off.
+    /// Place in the parent's table: small, and not used again before the child's end was told.
     pub fn index(self) -> usize {
         self.0 as usize
     }
@@ -57,7 +58,7 @@ impl ChildKey {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ChildDown {
-    /// Which child. Its place may be taken by the next one that is spawned.
+    /// Which child. From now on its place may be taken by the next one that is spawned.
     pub key: ChildKey,
     /// Its pid.
     pub pid: Pid,
@@ -67,9 +68,39 @@ pub struct ChildDown {
     pub started: bool,
 }
 
-type OnDown = Box<dyn Fn(CellPtr, ChildDown) + Send>;
+/// A parent's `on_down`, without its type: copied out for each call, so that no reference into the set is
+/// alive while it runs.
+#[derive(Clone, Copy)]
+struct OnDown {
+    /// A `fn(&mut A, ChildDown, &mut Context<A>)` of the parent's `A`.
+    on_down: *const (),
+    /// Calls it, for that `A`.
+    call: unsafe fn(*const (), CellPtr, ChildDown),
+}
 
-/// A parent's children. In its [`Ext`], so touched by the parent's owner only, but for `orphans`.
+// SAFETY: pointers to functions.
+unsafe impl Send for OnDown {}
+
+impl OnDown {
+    fn new<A: Actor>(on_down: fn(&mut A, ChildDown, &mut Context<A>)) -> Self {
+        OnDown { on_down: on_down as *const (), call: Self::call::<A> }
+    }
+
+    /// # Safety
+    /// `on_down` is a function for `A`, and `cell` an `A`'s; the caller is its owner, the state is there and
+    /// no frame exists.
+    unsafe fn call<A: Actor>(on_down: *const (), cell: CellPtr, down: ChildDown) {
+        // SAFETY: made from a function of this very type by `new`.
+        let on_down = unsafe {
+            std::mem::transmute::<*const (), fn(&mut A, ChildDown, &mut Context<A>)>(on_down)
+        };
+        // SAFETY: the caller's word.
+        let state = unsafe { &mut *cell.state::<A>() };
+        on_down(state, down, &mut Context::new(cell));
+    }
+}
+
+/// A parent's children. In its [`Ext`], so touched by the parent's owner only.
 pub(crate) struct ChildSet {
     table: Vec<Option<CellPtr>>,
     /// Places of the table that are free.
@@ -78,12 +109,13 @@ pub(crate) struct ChildSet {
     on_down: OnDown,
     /// Children that ended by themselves while a handler was suspended.
     pending: Vec<ChildDown>,
+    /// Ends that are not told yet: the pending ones, and the rest of those that are being told. Their
+    /// places are kept, so that no other child has the key of one of them.
+    untold: usize,
     /// A stop of all is under way: ends are counted, not reported.
     stopping: Option<StopSummary>,
     /// A stop of one is under way, or done and not yet taken.
     stopping_one: Option<(ChildKey, Option<ExitReason>)>,
-    /// Children left when the parent ended, minus those that ended since. See the orphan rule.
-    orphans: AtomicIsize,
 }
 
 /// The node embedded in each cell.
@@ -114,11 +146,7 @@ pub(crate) unsafe fn supervise<A: Actor>(
     cell.header().set(bit::PARENT);
     // SAFETY: the caller's word.
     let ext = unsafe { Ext::of(cell) };
-    let on_down: OnDown = Box::new(move |cell, down| {
-        // SAFETY: called by `deliver` only: by the owner, with the state there and no frame.
-        let state = unsafe { &mut *cell.state::<A>() };
-        on_down(state, down, &mut Context::new(cell));
-    });
+    let on_down = OnDown::new(on_down);
     match &mut ext.children {
         Some(children) => children.on_down = on_down,
         none => {
@@ -128,9 +156,9 @@ pub(crate) unsafe fn supervise<A: Actor>(
                 live: 0,
                 on_down,
                 pending: Vec::new(),
+                untold: 0,
                 stopping: None,
                 stopping_one: None,
-                orphans: AtomicIsize::new(0),
             }));
         }
     }
@@ -192,19 +220,37 @@ impl ChildSet {
         }
     }
 
+    /// The child's place is empty, and still to be [`vacate`](Self::vacate)d.
     fn count_off(&mut self, child: CellPtr) -> ChildKey {
         let place = child.header().child_index.load(Ordering::Relaxed);
         debug_assert!(self.table[place as usize] == Some(child));
         self.table[place as usize] = None;
         self.live -= 1;
-        if self.live == 0 {
+        ChildKey(place)
+    }
+
+    /// Another child may have this place.
+    fn vacate(&mut self, key: ChildKey) {
+        if self.live == 0 && self.untold == 0 {
             // Memory goes back after a burst; a set that stays in use keeps its table.
             self.table = Vec::new();
             self.free = Vec::new();
         } else {
-            self.free.push(place);
+            self.free.push(key.0);
         }
-        ChildKey(place)
+    }
+
+    /// The end of this child was told, or never will be.
+    fn told(&mut self, key: ChildKey) {
+        self.untold -= 1;
+        self.vacate(key);
+    }
+
+    /// The ends that were to be told, for who tells them otherwise.
+    fn take_pending(&mut self) -> Vec<ChildDown> {
+        let pending = std::mem::take(&mut self.pending);
+        pending.iter().for_each(|down| self.told(down.key));
+        pending
     }
 }
 
@@ -247,6 +293,7 @@ fn ended(parent: CellPtr, set: &mut ChildSet, child: CellPtr) {
     let header = parent.header();
     if let Some(summary) = &mut set.stopping {
         summary.count(child);
+        set.vacate(key);
         if set.live == 0 {
             header.set(bit::POLL);
         }
@@ -254,11 +301,13 @@ fn ended(parent: CellPtr, set: &mut ChildSet, child: CellPtr) {
         && *awaited == key
     {
         *outcome = Some(ext::exit_reason(child));
+        set.vacate(key);
         header.set(bit::POLL);
     } else {
         let reason = ext::exit_reason(child);
         let started = !child.header().has(bit::INIT);
         set.pending.push(ChildDown { key, pid: child.pid(), reason, started });
+        set.untold += 1;
         header.set(bit::CHILDREN_DOWN);
     }
 }
@@ -280,10 +329,16 @@ pub(crate) unsafe fn deliver(cell: CellPtr) {
         while let Some(down) = downs.pop() {
             // SAFETY: as above.
             let Some(set) = (unsafe { of(cell) }) else { return };
-            let on_down: *const OnDown = &raw const set.on_down;
-            // SAFETY: the box is replaced by `supervise` only, which parents call in their `init`.
-            unsafe { (*on_down)(cell, down) };
+            set.told(down.key);
+            let OnDown { on_down, call } = set.on_down;
+            // SAFETY: the set is that of an `A`, and so is the function; the rest is the caller's word.
+            unsafe { call(on_down, cell, down) };
             if cell.header().has(bit::DOOMED) {
+                // SAFETY: as above.
+                let Some(set) = (unsafe { of(cell) }) else { return };
+                // For a `terminate` that stops the others, and counts these.
+                downs.reverse();
+                set.pending.splice(0..0, downs);
                 return;
             }
         }
@@ -352,7 +407,9 @@ pub(crate) fn orphan(cell: CellPtr, children: &[CellRef]) {
         scheduler.schedule_batch(told);
     }
     // Children that ended since the inbox was closed have counted below zero.
-    if set.orphans.fetch_add(left, Ordering::AcqRel) + left == 0 {
+    let ext = cell.header().ext.load(Ordering::Relaxed);
+    // SAFETY: a parent has its part; the field is atomic.
+    if unsafe { (*ext).orphans.fetch_add(left, Ordering::AcqRel) } + left == 0 {
         cell.release();
     }
 }
@@ -361,11 +418,10 @@ pub(crate) fn orphan(cell: CellPtr, children: &[CellRef]) {
 pub(crate) fn orphan_ended(parent: CellPtr, child: CellPtr) {
     child.release();
     let ext = parent.header().ext.load(Ordering::Acquire);
-    // SAFETY: a parent with a child has its part; the parent's reference for its orphans keeps both.
-    let set = unsafe { (*ext).children.as_deref() };
-    if let Some(set) = set
-        && set.orphans.fetch_sub(1, Ordering::AcqRel) == 1
-    {
+    // SAFETY: a parent with a child has its part, and the parent's reference for its orphans keeps both. Only
+    // atomic fields are looked at: the parent's owner may be at the others.
+    let last = unsafe { (*ext).orphans.fetch_sub(1, Ordering::AcqRel) } == 1;
+    if last {
         parent.release();
     }
 }

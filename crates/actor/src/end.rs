@@ -9,8 +9,8 @@
 //!                 3 inbox closed: the process counts as dead
 //!                 4 its own children, if any are left, are told to shut down
 //!                 5 links and monitors fired, its own monitors taken back
-//!                 6 replies that its last code dropped are answered
-//!                 7 DOWN to the supervising parent, with the alive reference
+//!                 6 DOWN to the supervising parent, with the alive reference
+//!                 7 replies that its last code dropped are answered
 //! dispose         the backlog, in slices, off the critical path; each request in it is answered with
 //!                 the exit reason
 //! ```
@@ -23,10 +23,7 @@
     reason = "naming a place through a pointer and using it are one access"
 )]
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    ptr::{NonNull, null_mut},
-};
+use std::ptr::{NonNull, null_mut};
 
 use whitebeam_scheduler::Ran;
 use whitebeam_sync::{inbox::Push, node::Node, shim::atomic::Ordering};
@@ -35,6 +32,7 @@ use crate::{
     ExitReason, call,
     cell::{CellPtr, bit},
     children,
+    contain::contain,
     ext::{self, Ext},
     frame, local,
     monitor::Down,
@@ -59,10 +57,16 @@ pub(crate) fn doom(cell: CellPtr, reason: ExitReason, how: How) {
         return;
     }
     let waits = how == How::Own || (how == How::Orderly && header.has(bit::TRAP));
-    let overtakes = !header.has(bit::DOOMED)
-        // A kill ends whatever takes its time: a handler that finishes, or `terminate`.
-        || matches!(reason, ExitReason::Killed)
-        || (header.has(bit::DOOM_WAITS) && !waits && !header.has(bit::TERMINATING));
+    let is_kill = how == How::Abrupt && matches!(reason, ExitReason::Killed);
+    let overtakes = if !header.has(bit::DOOMED) {
+        true
+    } else if is_kill {
+        // It ends whatever takes its time: a handler that may finish, or `terminate`.
+        let terminates = header.has(bit::DOOM_ORDERLY) && !cell.vt().ends_inline;
+        header.has(bit::DOOM_WAITS) || terminates
+    } else {
+        header.has(bit::DOOM_WAITS) && !waits && !header.has(bit::TERMINATING)
+    };
     if overtakes {
         // SAFETY: callers are owners, and the process has not ended.
         unsafe { ext::set_exit_reason(cell, &reason) };
@@ -73,14 +77,17 @@ pub(crate) fn doom(cell: CellPtr, reason: ExitReason, how: How) {
     }
 }
 
+/// The handler that an end was decided in has finished: nothing is waited for but `terminate`.
+pub(crate) fn waited(cell: CellPtr) {
+    cell.header().clear(bit::DOOM_WAITS);
+}
+
 /// Drops the suspended frame, if there is one. A panic in it is handed back.
 pub(crate) fn drop_frame(cell: CellPtr) -> Option<ExitReason> {
     let frame = NonNull::new(cell.header().frame.load(Ordering::Relaxed))?;
     cell.header().frame.store(null_mut(), Ordering::Relaxed);
     // SAFETY: the caller owns the cell; the frame was its own and is out of it.
-    catch_unwind(AssertUnwindSafe(|| unsafe { frame::drop_suspended(frame) }))
-        .err()
-        .map(ExitReason::from_panic)
+    contain(|| unsafe { frame::drop_suspended(frame) }).err()
 }
 
 fn drop_state(cell: CellPtr) -> Option<ExitReason> {
@@ -93,9 +100,7 @@ fn drop_state(cell: CellPtr) -> Option<ExitReason> {
         return None;
     }
     // SAFETY: the bit said that the state is there, and the frame, which borrowed it, is gone.
-    catch_unwind(AssertUnwindSafe(|| unsafe { (cell.vt().drop_state)(cell) }))
-        .err()
-        .map(ExitReason::from_panic)
+    contain(|| unsafe { (cell.vt().drop_state)(cell) }).err()
 }
 
 /// Whether anything is left to do for an ended cell.
@@ -109,15 +114,25 @@ pub(crate) enum Left {
 
 /// Carries out steps 1 to 7. The caller owns the cell and does so after only if there is a backlog.
 pub(crate) fn finish(cell: CellPtr, reason: ExitReason) -> Left {
-    let left = finish_but_for_parent(cell, reason);
+    let (left, answer) = finish_but_for_replies(cell, reason);
     report(cell);
+    // Behind the DOWN in the parent's stream: who is told that a start has failed may ask for the next
+    // one at once, and finds the place free.
+    call::flush_deferred(Some(&answer));
     left
 }
 
-/// Steps 1 to 6: for a parent that ends its child inline and counts it off itself.
+/// All steps but the DOWN: for a parent that ends its child inline and counts it off itself.
 ///
 /// With a backlog the cell is kept by a reference of its own.
 pub(crate) fn finish_but_for_parent(cell: CellPtr, reason: ExitReason) -> Left {
+    let (left, answer) = finish_but_for_replies(cell, reason);
+    call::flush_deferred(Some(&answer));
+    left
+}
+
+/// Steps 1 to 5, and the reason that step 7 answers with.
+fn finish_but_for_replies(cell: CellPtr, reason: ExitReason) -> (Left, ExitReason) {
     let header = cell.header();
     let _running = local::Running::enter(cell);
     let panicked = drop_frame(cell);
@@ -133,7 +148,7 @@ pub(crate) fn finish_but_for_parent(cell: CellPtr, reason: ExitReason) -> Left {
     // SAFETY: the caller owns the cell, whose end is not published yet.
     unsafe { ext::set_exit_reason(cell, reason) };
     release_resources(cell);
-    header.set(bit::ENDED);
+    header.set(bit::ENDED | bit::LEAVING);
     let children = children::gather(cell);
     // SAFETY: the caller owns the cell, and this is the only reference to the cursor.
     let cursor = unsafe { cell.cursor() };
@@ -148,12 +163,12 @@ pub(crate) fn finish_but_for_parent(cell: CellPtr, reason: ExitReason) -> Left {
     cell.shared().countdown().ended(cell);
     children::orphan(cell, &children);
     fire(cell, reason);
-    call::flush_deferred(Some(&answer));
     if cursor.is_empty() {
-        return Left::Nothing;
+        header.clear(bit::LEAVING);
+        return (Left::Nothing, answer);
     }
     header.slot.acquire();
-    Left::Backlog
+    (Left::Backlog, answer)
 }
 
 /// Step 2.
@@ -163,10 +178,12 @@ fn release_resources(cell: CellPtr) {
     if let Some(name) = ext.name.take() {
         cell.shared().names().remove(&name, cell.pid());
     }
-    for (_, timer) in ext.timers.drain() {
-        timer.cancel(cell.shared());
+    for (_, timer) in std::mem::take(&mut ext.timers) {
+        // With the message or the closure, which are the user's.
+        let _ = contain(|| timer.cancel(cell.shared()));
     }
-    ext.trap = None;
+    let trap = ext.trap.take();
+    let _ = contain(|| drop(trap));
 }
 
 /// Step 5.
@@ -174,18 +191,21 @@ fn fire(cell: CellPtr, reason: &ExitReason) {
     // SAFETY: the caller owns the cell.
     let Some(ext) = (unsafe { Ext::get(cell) }) else { return };
     let pid = cell.pid();
-    for (_, linked) in std::mem::take(&mut ext.links) {
-        signal::send_exit(linked.ptr(), Some(pid), reason.clone(), true);
+    for (_, half) in std::mem::take(&mut ext.links) {
+        if let Some(other) = half.into_other() {
+            signal::send_exit(other.ptr(), Some(pid), reason.clone(), true);
+        }
     }
     for (_, watcher) in std::mem::take(&mut ext.watchers) {
         watcher.fire(Down { pid, reason: reason.clone() });
     }
     for (id, watched) in std::mem::take(&mut ext.monitors) {
-        watched.forget((pid.to_bits(), id));
+        // With the constructor, which is the user's.
+        let _ = contain(|| watched.forget((pid.in_runtime(), id)));
     }
 }
 
-/// Step 7: the alive reference goes with the DOWN, or is released.
+/// Step 6: the alive reference goes with the DOWN, or is released.
 fn report(cell: CellPtr) {
     let Some(parent) = children::supervisor_of(cell) else {
         cell.release();
@@ -200,6 +220,27 @@ fn report(cell: CellPtr) {
     }
 }
 
+/// Does what is left to do for a cell that was scheduled and that no worker will run: its runtime stops.
+pub(crate) fn finish_scheduled(cell: CellPtr) {
+    if cell.header().has(bit::ENDED) {
+        dispose_here(cell);
+    } else {
+        finish_here(cell, ExitReason::Killed);
+    }
+}
+
+/// Ends a process on this thread, its backlog included. The caller owns the cell.
+pub(crate) fn finish_here(cell: CellPtr, reason: ExitReason) {
+    if let Left::Backlog = finish(cell, reason) {
+        dispose_here(cell);
+    }
+}
+
+/// Drops an ended cell's backlog, all of it, on this thread.
+pub(crate) fn dispose_here(cell: CellPtr) {
+    while let Ran::Again = dispose(cell) {}
+}
+
 /// Nodes of a backlog that are dropped in one turn.
 const DISPOSED_PER_TURN: usize = 1024;
 
@@ -210,20 +251,18 @@ pub(crate) fn dispose(cell: CellPtr) -> Ran {
     for _ in 0..DISPOSED_PER_TURN {
         // SAFETY: the backlog's reference makes this run the cell's only owner.
         let Some(node) = (unsafe { cell.cursor() }).pop() else {
+            header.clear(bit::LEAVING);
             cell.release();
             return Ran::Done;
         };
         // SAFETY: popped: ours.
         let vt = unsafe { Node::vt(node) };
         header.took(u32::from(vt.counted));
-        let dropped = catch_unwind(AssertUnwindSafe(|| {
+        // A panic was told to the hook; the process has its reason.
+        let _ = contain(|| {
             // SAFETY: nobody handled it: its payload is there. `dispose` frees before it drops.
             local::dying(&reason, || unsafe { (vt.dispose)(node) });
-        }));
-        if let Err(panic) = dropped {
-            // Told to the panic hook already; the process has its reason.
-            drop(ExitReason::from_panic(panic));
-        }
+        });
     }
     Ran::Again
 }

@@ -1,18 +1,19 @@
 //! The part of a cell that few actors have, made on first use.
 //!
-//! Owner-only, but for the exit reason: it is written once, before the end is published by the closed
-//! inbox, the DOWNs and the EXITs, and read by who was told.
+//! Owner-only, but for the counters, which are atomic, and the exit reason: it is written before the end
+//! is published by the closed inbox, the DOWNs and the EXITs, and read by who was told.
 #![expect(unsafe_code, reason = "reached by pointer from the cell")]
 
 use std::{collections::HashMap, ptr::NonNull};
 
 use ahash::RandomState;
-use whitebeam_sync::shim::atomic::{AtomicUsize, Ordering};
+use whitebeam_sync::shim::atomic::{AtomicIsize, AtomicUsize, Ordering};
 
 use crate::{
     ExitReason, Pid, StartInfo,
-    cell::{CellPtr, CellRef},
+    cell::CellPtr,
     children::ChildSet,
+    link,
     monitor::{self, Watcher},
     signal::{Constructor, Exit},
 };
@@ -26,14 +27,16 @@ pub(crate) struct Ext {
     pub(crate) monitors: Map<u64, monitor::Watched>,
     /// Who monitors this process.
     pub(crate) watchers: Map<monitor::Key, Watcher>,
-    /// Who is linked to this process.
-    pub(crate) links: Map<Pid, CellRef>,
+    /// Who is linked to this process, by pid.
+    pub(crate) links: Map<u64, link::Half>,
     /// How an EXIT becomes a message, while exits are trapped.
     pub(crate) trap: Option<Constructor<Exit>>,
     /// Children that this process supervises.
     pub(crate) children: Option<Box<ChildSet>>,
     /// Bytes of `children`, for who asks.
     pub(crate) children_bytes: AtomicUsize,
+    /// Children left when the process ended, minus those that ended since. See the orphan rule.
+    pub(crate) orphans: AtomicIsize,
     /// What the process was started as, if not for the first time.
     pub(crate) start_info: Option<StartInfo>,
     /// Pids from the parent upwards, once asked for.
@@ -47,7 +50,7 @@ pub(crate) struct Ext {
 }
 
 /// Hashed with fixed seeds: keys are pids and counters, not chosen by strangers, and the order of a
-/// walk must be the same in a replayed run.
+/// walk must be the same in a replayed run. (Hence pids without their runtime's tag: [`Pid::in_runtime`].)
 pub(crate) type Map<K, V> = HashMap<K, V, Fixed>;
 
 /// See [`Map`]. Without a size: the seeds are constants.

@@ -142,6 +142,12 @@ impl Scratch {
         }
     }
 
+    pub(crate) fn swap(&self, other: &Scratch) {
+        self.ready.swap(&other.ready);
+        self.spares.iter().zip(&other.spares).for_each(|(one, two)| one.swap(two));
+        self.len.swap(&other.len);
+    }
+
     /// Frees the buffers of class `class`: the worker stops.
     pub(crate) fn clear(&self, class: usize) {
         if let Some(ready) = NonNull::new(self.ready.replace(null_mut())) {

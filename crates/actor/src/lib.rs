@@ -68,6 +68,7 @@ mod timer;
 mod blocking;
 mod call;
 mod cell;
+mod contain;
 mod ext;
 mod frame;
 mod local;

@@ -1,4 +1,29 @@
 //! Links: bidirectional, at most one per pair.
+//!
+//! Each side keeps its half in its own part, and the two agree when nothing is in flight, whoever links and
+//! unlinks at the same time. A half that was taken back is kept, without effect, until the other side has
+//! said that it knows:
+//!
+//! ```text
+//!            link: send Link                    unlink: send Unlink(n)
+//!   (none) ------------------> active <---------------------------------> unlinking(n)
+//!     ^  |   receive Link        |  link: send Link                           |
+//!     |  +---------------------> |                                            |
+//!     +--------------------------+--------------------------------------------+
+//!        receive Unlink(m): answer Known(m)               receive Known(n)
+//! ```
+//!
+//! | received | none | active | unlinking(n) |
+//! | --- | --- | --- | --- |
+//! | Link | active | - | -: it was sent before the other side had our Unlink |
+//! | Unlink(m) | answer | none, answer | answer |
+//! | Known(m) | - | - | none if m = n |
+//! | the other's end | - | its exit signal acts, none | none |
+//!
+//! Signals of one sender arrive in order, so a Link that is received while unlinking is older than the
+//! answer, and the side that sent it will have our Unlink behind it. A link made anew while unlinking is
+//! behind the Unlink at the other side, and the late answer names a number that is not waited for any more.
+//! (The protocol is that of OTP 23's links between nodes.)
 #![expect(unsafe_code, reason = "the owner's part of a cell is reached by pointer")]
 
 use crate::{
@@ -7,6 +32,24 @@ use crate::{
     ext::Ext,
     signal::{self, Signal},
 };
+
+/// One side of a link.
+pub(crate) struct Half {
+    other: CellRef,
+    /// Taken back, and the other side has not answered the Unlink of this number.
+    unlinking: Option<u64>,
+}
+
+impl Half {
+    fn active(other: CellRef) -> Self {
+        Half { other, unlinking: None }
+    }
+
+    /// The other side, unless the link was taken back.
+    pub(crate) fn into_other(self) -> Option<CellRef> {
+        self.unlinking.is_none().then_some(self.other)
+    }
+}
 
 /// Links `owner` and `target` (`None`: nobody by that pid).
 ///
@@ -19,10 +62,10 @@ pub(crate) unsafe fn link(owner: CellPtr, pid: Pid, target: Option<CellRef>) {
     let Some(target) = target else { return broken(owner, pid) };
     // SAFETY: the caller's word.
     let ext = unsafe { Ext::of(owner) };
-    if ext.links.contains_key(&pid) {
+    if ext.links.get(&pid.in_runtime()).is_some_and(|half| half.unlinking.is_none()) {
         return;
     }
-    ext.links.insert(pid, target.clone());
+    ext.links.insert(pid.in_runtime(), Half::active(target.clone()));
     if signal::send(target.ptr(), Signal::Link { from: owner.to_ref() }).is_err() {
         // The link stays on this side: it is what lets the signal below through.
         signal::send_exit(owner, Some(pid), ExitReason::NoProc, true);
@@ -43,18 +86,54 @@ fn broken(owner: CellPtr, pid: Pid) {
 /// The caller is `owner`'s owner.
 pub(crate) unsafe fn unlink(owner: CellPtr, pid: Pid) {
     // SAFETY: the caller's word.
-    let target = unsafe { Ext::get(owner) }.and_then(|ext| ext.links.remove(&pid));
-    if let Some(target) = target {
-        let _ = signal::send(target.ptr(), Signal::Unlink { from: owner.pid() });
+    let Some(ext) = (unsafe { Ext::get(owner) }) else { return };
+    let id = ext.next_id();
+    let Some(half) = ext.links.get_mut(&pid.in_runtime()) else { return };
+    if half.unlinking.is_some() {
+        return;
+    }
+    half.unlinking = Some(id);
+    let other = half.other.clone();
+    if signal::send(other.ptr(), Signal::Unlink { from: owner.to_ref(), id }).is_err() {
+        // It has ended and will not answer. Its exit signal, if one is on its way, is without effect.
+        ext.links.remove(&pid.in_runtime());
     }
 }
 
-/// The other side has taken the link back.
-pub(crate) fn receive_unlink(cell: CellPtr, from: Pid) {
+/// The other side has made a link.
+pub(crate) fn receive_link(cell: CellPtr, from: CellRef) {
     // SAFETY: called in the drain of the owner's run.
-    if let Some(ext) = unsafe { Ext::get(cell) } {
-        ext.links.remove(&from);
+    let ext = unsafe { Ext::of(cell) };
+    ext.links.entry(from.ptr().pid().in_runtime()).or_insert_with(|| Half::active(from));
+}
+
+/// The other side has taken the link back, and is told that this one knows.
+pub(crate) fn receive_unlink(cell: CellPtr, from: &CellRef, id: u64) {
+    let key = from.ptr().pid().in_runtime();
+    // SAFETY: called in the drain of the owner's run, or in its end.
+    if let Some(ext) = unsafe { Ext::get(cell) }
+        && ext.links.get(&key).is_some_and(|half| half.unlinking.is_none())
+    {
+        ext.links.remove(&key);
     }
+    let _ = signal::send(from.ptr(), Signal::UnlinkKnown { from: cell.pid(), id });
+}
+
+/// The other side knows that the link was taken back.
+pub(crate) fn receive_known(cell: CellPtr, from: Pid, id: u64) {
+    // SAFETY: called in the drain of the owner's run.
+    if let Some(ext) = unsafe { Ext::get(cell) }
+        && ext.links.get(&from.in_runtime()).is_some_and(|half| half.unlinking == Some(id))
+    {
+        ext.links.remove(&from.in_runtime());
+    }
+}
+
+/// The other side has ended: the link is no more. Whether its exit signal acts.
+pub(crate) fn receive_end(cell: CellPtr, from: Pid) -> bool {
+    // SAFETY: called in the drain of the owner's run.
+    let half = unsafe { Ext::get(cell) }.and_then(|ext| ext.links.remove(&from.in_runtime()));
+    half.is_some_and(|half| half.unlinking.is_none())
 }
 
 /// Both sides are made before the child runs: `spawn_link`.
@@ -64,7 +143,7 @@ pub(crate) fn receive_unlink(cell: CellPtr, from: Pid) {
 /// spawner's side when it publishes it.
 pub(crate) unsafe fn link_at_spawn(owner: CellPtr, child: CellPtr, pid: Pid) {
     // SAFETY: the caller's word.
-    unsafe { Ext::of(owner) }.links.insert(pid, CellRef::adopt(child));
+    unsafe { Ext::of(owner) }.links.insert(pid.in_runtime(), Half::active(CellRef::adopt(child)));
     // SAFETY: the caller's word.
-    unsafe { Ext::of(child) }.links.insert(owner.pid(), owner.to_ref());
+    unsafe { Ext::of(child) }.links.insert(owner.pid().in_runtime(), Half::active(owner.to_ref()));
 }

@@ -38,12 +38,25 @@ pub(crate) struct Local {
     pub(crate) scratch: [Scratch; SCRATCH_CLASSES],
     /// The runtime that this worker belongs to.
     shared: Cell<*const Shared>,
-    slab: UnsafeCell<Option<slab::Local>>,
+    stock: UnsafeCell<Option<Stock>>,
+}
+
+/// A worker's share in its runtime's process table.
+#[derive(Default)]
+pub(crate) struct Stock {
+    /// Slots that are free.
+    pub(crate) slots: slab::Local,
+    /// Cells made here less those freed here, since the runtime was last told.
+    pub(crate) cells: isize,
 }
 
 thread_local! {
-    static LOCAL: std::mem::ManuallyDrop<Local> = const {
-        std::mem::ManuallyDrop::new(Local {
+    static LOCAL: std::mem::ManuallyDrop<Local> = const { std::mem::ManuallyDrop::new(Local::new()) };
+}
+
+impl Local {
+    const fn new() -> Self {
+        Local {
             current: Cell::new(None),
             frame: Cell::new(null_mut()),
             dying: Cell::new(null()),
@@ -51,9 +64,23 @@ thread_local! {
             has_deferred: Cell::new(false),
             scratch: [const { Scratch::new() }; SCRATCH_CLASSES],
             shared: Cell::new(null()),
-            slab: UnsafeCell::new(None),
-        })
-    };
+            stock: UnsafeCell::new(None),
+        }
+    }
+
+    fn swap(&self, other: &Local) {
+        self.current.swap(&other.current);
+        self.frame.swap(&other.frame);
+        self.dying.swap(&other.dying);
+        // SAFETY: no reference into either is alive: they are made in functions of this file that call no
+        // user code.
+        unsafe { std::ptr::swap(self.deferred.get(), other.deferred.get()) };
+        self.has_deferred.swap(&other.has_deferred);
+        self.scratch.iter().zip(&other.scratch).for_each(|(one, two)| one.swap(two));
+        self.shared.swap(&other.shared);
+        // SAFETY: as above.
+        unsafe { std::ptr::swap(self.stock.get(), other.stock.get()) };
+    }
 }
 
 /// Makes this thread a worker of `shared`'s runtime.
@@ -61,9 +88,9 @@ pub(crate) fn attach(shared: *const Shared) {
     LOCAL.with(|local| {
         debug_assert!(local.shared.get().is_null(), "a thread belongs to one runtime at a time");
         local.shared.set(shared);
-        // SAFETY: no other reference to the slot is alive: they are made in `with_slab` and do not
+        // SAFETY: no other reference to the stock is alive: they are made in `with_stock` and do not
         // leave it, and `attach` is not called from within.
-        unsafe { *local.slab.get() = Some(slab::Local::new()) };
+        unsafe { *local.stock.get() = Some(Stock::default()) };
     });
 }
 
@@ -71,8 +98,11 @@ pub(crate) fn attach(shared: *const Shared) {
 pub(crate) fn detach(shared: &Shared) {
     LOCAL.with(|local| {
         // SAFETY: as in `attach`.
-        if let Some(mut free) = unsafe { (*local.slab.get()).take() } {
-            shared.slab().flush(&mut free);
+        let stock = unsafe { (*local.stock.get()).take() };
+        if let Some(mut stock) = stock {
+            shared.slab().flush(&mut stock.slots);
+            // SAFETY: kept by the caller's reference.
+            unsafe { Shared::add_cells(shared, stock.cells) };
         }
         local.scratch.iter().enumerate().for_each(|(class, scratch)| scratch.clear(class));
         // SAFETY: as in `attach`; the list is empty between handlers.
@@ -81,14 +111,40 @@ pub(crate) fn detach(shared: &Shared) {
     });
 }
 
-/// Runs `f` with this thread's free lists if it is a worker of `shared`'s runtime.
+/// This thread stands in for a worker of a runtime that is simulated, or whose workers have stopped, until
+/// the guard is dropped.
+///
+/// It may be inside a handler of another runtime's, whose worker it is: that one's belongings are put away
+/// meanwhile.
+pub(crate) struct StandIn<'a> {
+    shared: &'a Shared,
+    away: Local,
+}
+
+impl<'a> StandIn<'a> {
+    pub(crate) fn enter(shared: &'a Shared) -> Self {
+        let away = Local::new();
+        LOCAL.with(|local| local.swap(&away));
+        attach(shared);
+        StandIn { shared, away }
+    }
+}
+
+impl Drop for StandIn<'_> {
+    fn drop(&mut self) {
+        detach(self.shared);
+        LOCAL.with(|local| local.swap(&self.away));
+    }
+}
+
+/// Runs `f` with this thread's stock if it is a worker of `shared`'s runtime.
 #[inline]
-pub(crate) fn with_slab<R>(shared: &Shared, f: impl FnOnce(Option<&mut slab::Local>) -> R) -> R {
+pub(crate) fn with_stock<R>(shared: &Shared, f: impl FnOnce(Option<&mut Stock>) -> R) -> R {
     LOCAL.with(|local| {
         if std::ptr::eq(local.shared.get(), shared) {
-            // SAFETY: `f` is one of the slab's operations, which call no user code: no second
+            // SAFETY: `f` does no more than the slab's operations, which call no user code: no second
             // reference is made while this one lives.
-            f(unsafe { (*local.slab.get()).as_mut() })
+            f(unsafe { (*local.stock.get()).as_mut() })
         } else {
             f(None)
         }
@@ -184,6 +240,21 @@ pub(crate) fn unanswered(node: NonNull<CallNode>) -> Unanswered {
             }
         })
         .unwrap_or(Unanswered::NoReply)
+}
+
+/// Runs `f`, which ends another process, while the replies that the running handler has dropped wait: they
+/// are none of the other's.
+pub(crate) fn apart<R>(f: impl FnOnce() -> R) -> R {
+    let waiting = if has_deferred() { take_deferred() } else { Vec::new() };
+    let result = f();
+    if !waiting.is_empty() {
+        LOCAL.with(|local| {
+            // SAFETY: no other reference is alive, see `unanswered`.
+            unsafe { (*local.deferred.get()).extend(waiting) };
+            local.has_deferred.set(true);
+        });
+    }
+    result
 }
 
 /// Whether the last handler dropped replies.

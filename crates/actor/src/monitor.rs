@@ -19,7 +19,8 @@ use crate::{
     cell::{CellPtr, CellRef},
     ext::Ext,
     message,
-    oneshot::Answered,
+    oneshot::{Answered, oneshot},
+    shared::Shared,
     signal::{self, Signal},
 };
 
@@ -33,14 +34,14 @@ pub struct Down {
     pub reason: ExitReason,
 }
 
-/// Names one monitor of one process.
+/// Names one monitor of one process. Another process can do nothing with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct MonitorRef {
-    pub(crate) target: Pid,
+    pub(crate) owner: Pid,
     pub(crate) id: u64,
 }
 
-/// The monitoring process and its number for the monitor.
+/// The monitoring process ([`Pid::in_runtime`]; 0 for who is none) and its number for the monitor.
 pub(crate) type Key = (u64, u64);
 
 /// Whom to tell.
@@ -85,7 +86,7 @@ pub(crate) unsafe fn monitor<M: Send + 'static>(
     // Monitoring oneself is legal and never fires.
     if pid != owner.pid() {
         let watcher = Watcher::Process { cell: owner.to_ref(), id };
-        let key = (owner.pid().to_bits(), id);
+        let key = (owner.pid().in_runtime(), id);
         let refused = match target {
             Some(target) => signal::send(target.ptr(), Signal::Monitor { key, watcher }).is_err(),
             None => true,
@@ -96,7 +97,7 @@ pub(crate) unsafe fn monitor<M: Send + 'static>(
             let _ = signal::send(owner, Signal::Down { id, down });
         }
     }
-    MonitorRef { target: pid, id }
+    MonitorRef { owner: owner.pid(), id }
 }
 
 /// The spawner's half of a monitor on a process that is about to be spawned.
@@ -129,7 +130,7 @@ pub(crate) unsafe fn monitor_at_spawn(owner: CellPtr, child: CellPtr, id: u64) {
     }
     let watcher = Watcher::Process { cell: owner.to_ref(), id };
     // SAFETY: the caller's word.
-    unsafe { Ext::of(child) }.watchers.insert((owner.pid().to_bits(), id), watcher);
+    unsafe { Ext::of(child) }.watchers.insert((owner.pid().in_runtime(), id), watcher);
 }
 
 /// A prepared monitor's process could not be made.
@@ -143,10 +144,13 @@ pub(crate) fn nobody_there(owner: CellPtr, id: u64, pid: Pid) {
 /// # Safety
 /// The caller is `owner`'s owner.
 pub(crate) unsafe fn demonitor(owner: CellPtr, monitor: MonitorRef) -> bool {
+    if monitor.owner != owner.pid() {
+        return false;
+    }
     // SAFETY: the caller's word.
     let Some(ext) = (unsafe { Ext::get(owner) }) else { return false };
     let Some(watched) = ext.monitors.remove(&monitor.id) else { return false };
-    watched.forget((owner.pid().to_bits(), monitor.id));
+    watched.forget((owner.pid().in_runtime(), monitor.id));
     true
 }
 
@@ -175,8 +179,32 @@ impl Watcher {
 #[must_use = "a future does nothing until it is awaited"]
 #[derive(Debug)]
 pub struct DownFuture {
-    pub(crate) pid: Pid,
-    pub(crate) answer: Answered<Down>,
+    pid: Pid,
+    answer: Answered<Down>,
+    /// To take the watch back. `None`: it has fired, or there was nobody.
+    watch: Option<(CellRef, Key)>,
+}
+
+impl DownFuture {
+    /// Watches the process from now on.
+    pub(crate) fn new(shared: &Shared, pid: Pid) -> Self {
+        let (reply, answer) = oneshot();
+        let watcher = Watcher::Future(reply);
+        let key = (0, shared.next_watch());
+        let mut watch = None;
+        let refused = match shared.resolve(pid) {
+            Some(cell) => {
+                let refused = signal::send(cell.ptr(), Signal::Monitor { key, watcher }).err();
+                watch = refused.is_none().then_some((cell, key));
+                refused
+            }
+            None => Some(Signal::Monitor { key, watcher }),
+        };
+        if let Some(Signal::Monitor { watcher, .. }) = refused {
+            watcher.fire(Down { pid, reason: ExitReason::NoProc });
+        }
+        DownFuture { pid, answer, watch }
+    }
 }
 
 impl Future for DownFuture {
@@ -184,9 +212,18 @@ impl Future for DownFuture {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Down> {
         let pid = self.pid;
-        Pin::new(&mut self.answer)
-            .poll(cx)
+        Pin::new(&mut self.answer).poll(cx).map(|answer| {
+            self.watch = None;
             // The watcher answers always; it is dropped unanswered with its runtime only.
-            .map(|answer| answer.unwrap_or(Down { pid, reason: ExitReason::NoProc }))
+            answer.unwrap_or(Down { pid, reason: ExitReason::NoProc })
+        })
+    }
+}
+
+impl Drop for DownFuture {
+    fn drop(&mut self) {
+        if let Some((target, key)) = self.watch.take() {
+            let _ = signal::send(target.ptr(), Signal::Demonitor { key });
+        }
     }
 }

@@ -58,6 +58,11 @@ impl Pid {
     pub(crate) fn from_bits(bits: u64) -> Self {
         Pid(bits)
     }
+
+    /// The pid among those of one runtime: without the tag, so that it is the same in each replayed run.
+    pub(crate) fn in_runtime(self) -> u64 {
+        self.0 & ((1 << (GENERATION_BITS + INDEX_BITS)) - 1)
+    }
 }
 
 impl Hash for Pid {

@@ -12,6 +12,8 @@
 
 use std::{any::Any, error::Error, fmt, panic::Location, sync::Arc};
 
+use crate::contain::{self, Contained};
+
 /// The reason with which a process ended, or is told to end.
 #[derive(Clone)]
 #[non_exhaustive]
@@ -45,8 +47,15 @@ pub enum ExitReason {
 #[derive(Clone)]
 pub struct Value(Arc<dyn AnyDebug>);
 
-trait AnyDebug: Any + fmt::Debug + Send + Sync {}
-impl<T: Any + fmt::Debug + Send + Sync> AnyDebug for T {}
+trait AnyDebug: fmt::Debug + Send + Sync {
+    fn as_any(&self) -> &dyn Any;
+}
+
+impl<T: Any + fmt::Debug + Send + Sync> AnyDebug for Contained<T> {
+    fn as_any(&self) -> &dyn Any {
+        &**self
+    }
+}
 
 /// What is known of a panic that ended a process.
 #[derive(Clone, Debug)]
@@ -117,24 +126,20 @@ impl ExitReason {
         } else {
             "a panic whose payload is not text".to_owned()
         };
-        // A payload is the user's value: its drop may panic too, and must not take the worker down.
-        let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(payload)));
-        ExitReason::Panic(Arc::new(PanicInfo {
-            message,
-            location: crate::panic_place::take(),
-        }))
+        let location = crate::panic_place::take();
+        contain::discard(payload);
+        ExitReason::Panic(Arc::new(PanicInfo { message, location }))
     }
 }
 
 impl Value {
     fn new<T: fmt::Debug + Send + Sync + 'static>(value: T) -> Self {
-        Value(Arc::new(value))
+        Value(Arc::new(Contained::new(value)))
     }
 
     /// The value if it is a `T`.
     pub fn downcast_ref<T: 'static>(&self) -> Option<&T> {
-        let any: &dyn Any = &*self.0;
-        any.downcast_ref()
+        self.0.as_any().downcast_ref()
     }
 }
 
@@ -163,13 +168,13 @@ impl ExitError {
 
 /// Keeps the user's error downcastable without asking for `T: Error` in `downcast_ref`.
 struct Wrapped {
-    value: Box<dyn Any + Send + Sync>,
+    value: Contained<Box<dyn Any + Send + Sync>>,
     as_error: fn(&(dyn Any + Send + Sync)) -> &(dyn Error + 'static),
 }
 
 impl Wrapped {
     fn error(&self) -> &(dyn Error + 'static) {
-        (self.as_error)(&*self.value)
+        (self.as_error)(&**self.value)
     }
 }
 
@@ -199,7 +204,7 @@ impl<E: Error + Send + Sync + 'static> From<E> for ExitReason {
         match any.downcast::<ExitError>() {
             Ok(exit) => exit.0,
             Err(value) => ExitReason::Error(Arc::new(Wrapped {
-                value,
+                value: Contained::new(value),
                 as_error: |value| match value.downcast_ref::<E>() {
                     Some(error) => error,
                     // Made three lines above from an `E`.

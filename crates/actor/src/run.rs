@@ -18,7 +18,6 @@
 
 use std::{
     mem::size_of,
-    panic::{AssertUnwindSafe, catch_unwind},
     ptr::{NonNull, null_mut},
     task::Poll,
 };
@@ -34,6 +33,7 @@ use crate::{
     call,
     cell::{ActorVt, CellPtr, bit, class_of, flag, is_boxed, type_name},
     children,
+    contain::contain,
     end::{self, How, Left},
     ext,
     frame::{self, First, FrameHdr, Outcome},
@@ -106,7 +106,7 @@ unsafe fn run<A: Actor>(header: NonNull<RunHeader>, turn: &mut Turn<'_>) -> Ran 
         turn.mark_slow();
     }
     let running = Running::enter(cell);
-    let flow = catch_unwind(AssertUnwindSafe(|| messages::<A>(cell, turn)));
+    let flow = contain(|| messages::<A>(cell, turn));
     drop(running);
     match flow {
         Ok(Flow::Idle) => Ran::Done,
@@ -119,7 +119,7 @@ unsafe fn run<A: Actor>(header: NonNull<RunHeader>, turn: &mut Turn<'_>) -> Ran 
         Ok(Flow::End) => {
             finished(cell, ext::exit_reason(cell))
         }
-        Err(panic) => finished(cell, ExitReason::from_panic(panic)),
+        Err(panic) => finished(cell, panic),
     }
 }
 
@@ -225,7 +225,10 @@ fn done(cell: CellPtr, outcome: Outcome) {
     if let Err(reason) = outcome {
         end::doom(cell, reason, How::Own);
     }
-    if !cell.header().has(bit::DOOMED) {
+    if cell.header().has(bit::DOOMED) {
+        // Replies that it dropped are answered with the reason.
+        end::waited(cell);
+    } else {
         call::flush_deferred(None);
     }
 }
@@ -277,11 +280,12 @@ fn attend<A: Actor>(cell: CellPtr, woken: bool, turn: &mut Turn<'_>) -> Next {
     let header = cell.header();
     let mut woken = woken;
     let flags = header.inbox.take_flags(flag::RUN);
-    if flags & flag::KILL != 0 {
-        end::doom(cell, ExitReason::Killed, How::Abrupt);
-    }
+    // Both come from who ends this process in order, the kill when its time is over: first come, first served.
     if flags & flag::SHUTDOWN != 0 {
         end::doom(cell, ExitReason::Shutdown, How::Orderly);
+    }
+    if flags & flag::KILL != 0 {
+        end::doom(cell, ExitReason::Killed, How::Abrupt);
     }
     if flags & flag::TIMEOUT != 0 {
         // SAFETY: the turn owns the cell.
@@ -296,6 +300,7 @@ fn attend<A: Actor>(cell: CellPtr, woken: bool, turn: &mut Turn<'_>) -> Next {
         if header.has(bit::CHILDREN_DOWN) && header.has(bit::STATE) {
             // SAFETY: the turn owns the cell, the state is there and no frame borrows it.
             unsafe { children::deliver(cell) };
+            done(cell, Ok(()));
             if header.has(bit::DOOMED) {
                 return Next::Drain;
             }

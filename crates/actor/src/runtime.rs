@@ -1,4 +1,5 @@
 //! The runtime as a value, and the handle to it.
+#![expect(unsafe_code, reason = "disposes of what a run queue held when its workers stopped")]
 
 use std::{fmt, future::Future, ops::Deref, sync::Arc, time::Duration};
 
@@ -8,13 +9,15 @@ use crate::{
     Actor, ActorRef, BuildError, ExitReason, Info, Name, Pid, ShutdownReport, SpawnOptions, Start,
     Target,
     cell::CellPtr,
-    info, local,
-    monitor::{Down, DownFuture, Watcher},
+    contain::contain,
+    end, info,
+    local::{self, StandIn},
+    monitor::DownFuture,
     oneshot::oneshot,
     panic_place,
     shared::Shared,
     shutdown,
-    signal::{self, Signal},
+    signal,
     spawn::{self, Relation},
 };
 
@@ -34,6 +37,9 @@ enum Engine {
 
 /// How long dropping a [`Runtime`] waits for handlers that do not return.
 pub const DROP_WAIT: Duration = Duration::from_secs(5);
+
+/// How long a worker gets at least to see that it is to stop.
+const STOP_WAIT: Duration = Duration::from_millis(20);
 
 /// Settings of a [`Runtime`].
 #[derive(Debug, Default)]
@@ -82,7 +88,6 @@ impl Runtime {
         let shared = Shared::new().ok_or(BuildError::TooManyRuntimes)?;
         let simulation = Simulation::new(seed);
         shared.set_scheduler(simulation.handle().clone());
-        local::attach(Arc::as_ptr(&shared));
         Ok(Runtime { handle: Handle { shared }, engine: Engine::Simulated(simulation) })
     }
 
@@ -96,7 +101,9 @@ impl Runtime {
     /// # Panics
     /// On a worker thread of this runtime.
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
-        self.handle.shared.scheduler().block_on(future)
+        let shared = &self.handle.shared;
+        let _worker = matches!(self.engine, Engine::Simulated(_)).then(|| StandIn::enter(shared));
+        shared.scheduler().block_on(future)
     }
 }
 
@@ -165,21 +172,41 @@ impl Drop for Runtime {
         let shared = &self.handle.shared;
         shutdown::kill_all(shared);
         match &mut self.engine {
-            Engine::Threads(scheduler) => {
-                let _ = shutdown::wait_for_ends(shared, DROP_WAIT);
-                let stuck = scheduler.shutdown(Some(DROP_WAIT));
-                scheduler.drain(drop);
-                if stuck.is_empty() {
-                    shared.stopped();
-                }
-            }
+            Engine::Threads(scheduler) => stop_threads(shared, scheduler),
             Engine::Simulated(simulation) => {
-                simulation.run_until_idle();
-                local::detach(shared);
+                let worker = StandIn::enter(shared);
+                // Plain tasks may go on for ever: they are cancelled when the last process has ended.
+                while !shutdown::all_left(shared) && (0..256).all(|_| simulation.step()) {}
+                drop(worker);
                 shared.stopped();
             }
         }
     }
+}
+
+/// Stops the workers, which have until [`DROP_WAIT`] is over for what they have in hand.
+fn stop_threads(shared: &Arc<Shared>, scheduler: &mut Scheduler) {
+    // On one of its own workers there is nobody to wait for: that one is in the midst of a handler.
+    let most = if shared.scheduler().is_worker() { Duration::ZERO } else { DROP_WAIT };
+    let begun = shared.scheduler().now();
+    shutdown::wait_for_ends(shared, most);
+    let spent = shared.scheduler().now().saturating_since(begun);
+    let stuck = scheduler.shutdown(Some(most.saturating_sub(spent).max(STOP_WAIT)));
+    if !stuck.is_empty() {
+        // Who comes back from its handler late still uses all of this.
+        return;
+    }
+    let worker = StandIn::enter(shared);
+    scheduler.drain(|runnable| {
+        // Nobody will run it: what there is to dispose of goes here.
+        let _ = contain(|| match runnable.into_header() {
+            // SAFETY: run queues hold cells that stay allocated while they are scheduled.
+            Ok(header) => end::finish_scheduled(unsafe { CellPtr::new(header.cast()) }),
+            Err(task) => drop(task),
+        });
+    });
+    drop(worker);
+    shared.stopped();
 }
 
 impl Handle {
@@ -246,21 +273,10 @@ impl Handle {
         info::of(&of.target().and_then(|pid| self.shared.resolve(pid))?)
     }
 
-    /// The end of a process. Ready at once with `NoProc` if it has ended.
+    /// The end of a process. Ready at once with `NoProc` if it has ended. The process is watched from
+    /// now on, until the future is ready or dropped.
     pub fn down(&self, to: impl Target) -> DownFuture {
-        let pid = to.target().unwrap_or(Pid::from_bits(0));
-        let (reply, answer) = oneshot();
-        let gone = match self.shared.resolve(pid) {
-            Some(cell) => {
-                let key = (0, self.shared.next_watch());
-                signal::send(cell.ptr(), Signal::Monitor { key, watcher: Watcher::Future(reply) }).err()
-            }
-            None => Some(Signal::Monitor { key: (0, 0), watcher: Watcher::Future(reply) }),
-        };
-        if let Some(Signal::Monitor { watcher, .. }) = gone {
-            watcher.fire(Down { pid, reason: ExitReason::NoProc });
-        }
-        DownFuture { pid, answer }
+        DownFuture::new(&self.shared, to.target().unwrap_or(Pid::from_bits(0)))
     }
 
     /// Number of worker threads.

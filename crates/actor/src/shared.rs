@@ -5,14 +5,23 @@
 //! Every [`Handle`](crate::Handle) counts one reference, and all the cells together one more: cells
 //! follow a plain pointer to it (the slab's user pointer). That one is released when the runtime has
 //! stopped and the last cell is freed, which may be long after: an `ActorRef` outlives its runtime.
+//!
+//! `cells` says when: the number of cells that are allocated, and [`RUNNING`] on top until the runtime
+//! has stopped. Workers count theirs for themselves and add them up when they stop; everybody else adds
+//! at once. So it is exact when `RUNNING` is taken off, and who brings it to zero releases the cells'
+//! reference. A cell made after that (an address of nobody, through a handle that is still there) takes
+//! it anew.
 #![expect(unsafe_code, reason = "cells follow a plain pointer to this")]
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    ptr::NonNull,
+    sync::{Arc, OnceLock},
+};
 
 use whitebeam_scheduler::Handle as SchedulerHandle;
 use whitebeam_sync::{
-    shim::{Mutex, atomic::{AtomicBool, AtomicU64, Ordering}},
-    slab::Slab,
+    shim::{Mutex, atomic::{AtomicBool, AtomicIsize, AtomicU64, Ordering}},
+    slab::{Class, Slab, Slot},
 };
 
 use crate::{
@@ -39,10 +48,22 @@ pub(crate) struct Shared {
     countdown: Countdown,
     /// Numbers the monitors of who is no process.
     watches: AtomicU64,
-    /// An address for spawns that were refused: a process that has ended.
-    nobody: OnceLock<CellRef>,
-    /// Cells that are still allocated, once the runtime has stopped.
-    left: Mutex<Option<usize>>,
+    /// An address for spawns that were refused.
+    nobody: Mutex<Nobody>,
+    /// See the module's text.
+    cells: AtomicIsize,
+}
+
+/// What `Shared::cells` has on top until the runtime has stopped.
+const RUNNING: isize = isize::MAX / 2;
+
+/// A process that has ended before it began.
+enum Nobody {
+    /// None was asked for yet.
+    Unknown,
+    Known(CellRef),
+    /// The runtime has stopped: who asks gets one of his own, since one kept here would keep this for ever.
+    Stopped,
 }
 
 /// Tags of the runtimes that are alive in this program: what tells their pids apart.
@@ -90,13 +111,13 @@ impl Shared {
             timers: Timers::new(),
             countdown: Countdown::default(),
             watches: AtomicU64::new(0),
-            nobody: OnceLock::new(),
-            left: Mutex::new(None),
+            nobody: Mutex::new(Nobody::Unknown),
+            cells: AtomicIsize::new(RUNNING),
         });
         shared.slab.set_user(Arc::as_ptr(&shared).cast());
         shared.timeouts.attach(Arc::downgrade(&shared));
         shared.timers.attach(Arc::downgrade(&shared));
-        // The reference of the cells, released by `cells_gone`.
+        // The reference of the cells, released by `add_cells`.
         std::mem::forget(Arc::clone(&shared));
         Some(shared)
     }
@@ -192,69 +213,97 @@ impl Shared {
     /// An address that nobody is at any more.
     #[cold]
     pub(crate) fn nobody(&self) -> CellRef {
-        self.nobody.get_or_init(|| spawn::ended_process(self)).clone()
+        if let Nobody::Known(cell) = &*self.nobody.lock() {
+            return cell.clone();
+        }
+        // Made outside of the lock; of several at once the first is kept.
+        let made = spawn::ended_process(self);
+        let mut nobody = self.nobody.lock();
+        if let Nobody::Unknown = &*nobody {
+            *nobody = Nobody::Known(made.clone());
+        }
+        made
+    }
+
+    /// A slot for a cell: to be published, or given back by [`free_slot`](Self::free_slot).
+    #[inline]
+    pub(crate) fn alloc_slot(&self, class: Class) -> Option<Slot> {
+        local::with_stock(self, |stock| match stock {
+            Some(stock) => {
+                let slot = self.slab.alloc(&mut stock.slots, class)?;
+                stock.cells += 1;
+                Some(slot)
+            }
+            None => {
+                let slot = self.slab.alloc_shared(class)?;
+                // SAFETY: the caller's reference keeps it.
+                unsafe { Self::add_cells(self, 1) };
+                Some(slot)
+            }
+        })
     }
 
     /// Frees a cell whose references are gone.
+    #[inline]
     pub(crate) fn free_cell(cell: CellPtr) {
         let shared: *const Shared = cell.shared();
-        // SAFETY: the cell, which is not freed yet, keeps it.
+        // SAFETY: the last reference is gone, and the part of the cell with it. The cell, which is not freed
+        // yet, keeps the rest.
+        unsafe { Self::free_slot(shared, cell.cast()) };
+    }
+
+    /// Frees a slot. With it this may be gone.
+    ///
+    /// # Safety
+    /// As for [`Slab::free`]; `shared` is kept until now, by the slot if by nobody else.
+    #[inline]
+    pub(crate) unsafe fn free_slot(shared: *const Shared, slot: NonNull<u8>) {
+        // SAFETY: kept, by the caller's word.
         let here = unsafe { &*shared };
-        let on_worker = local::with_slab(here, |free| match free {
-            Some(free) => {
-                // SAFETY: the last reference is gone, and the part of the cell with it.
-                unsafe { here.slab.free(Some(free), cell.cast()) };
+        let on_worker = local::with_stock(here, |stock| match stock {
+            Some(stock) => {
+                // SAFETY: the caller's word.
+                unsafe { here.slab.free(Some(&mut stock.slots), slot) };
+                stock.cells -= 1;
                 true
             }
             None => false,
         });
-        if on_worker {
-            return;
-        }
-        let mut left = here.left.lock();
-        // SAFETY: as above.
-        unsafe { here.slab.free(None, cell.cast()) };
-        let gone = match &mut *left {
-            Some(count) => {
-                *count -= 1;
-                *count == 0
-            }
-            None => false,
-        };
-        drop(left);
-        if gone {
-            // SAFETY: the runtime has stopped and this was its last cell: see `stopped`.
-            unsafe { Self::cells_gone(shared) };
+        if !on_worker {
+            // SAFETY: the caller's word.
+            unsafe { here.slab.free(None, slot) };
+            // SAFETY: the slot is still counted.
+            unsafe { Self::add_cells(shared, -1) };
         }
     }
 
-    /// The workers are gone: counts the cells that handles still keep. With the last the cells'
-    /// reference is released.
+    /// Adds to the number of cells. When it falls to zero, this may be gone.
+    ///
+    /// # Safety
+    /// `shared` is kept until now: by a reference of the caller's, or by cells that it takes off the count.
+    pub(crate) unsafe fn add_cells(shared: *const Shared, more: isize) {
+        if more == 0 {
+            return;
+        }
+        // SAFETY: kept, by the caller's word.
+        // AcqRel: whoever frees this sees what the others did with it before they counted themselves off.
+        let before = unsafe { &*shared }.cells.fetch_add(more, Ordering::AcqRel);
+        if before == 0 {
+            // SAFETY: the pointer is an Arc's, and alive by the caller's reference: no cell keeps it.
+            unsafe { Arc::increment_strong_count(shared) };
+        } else if before + more == 0 {
+            // SAFETY: as above; the cells' reference was kept until now.
+            unsafe { Arc::decrement_strong_count(shared) };
+        }
+    }
+
+    /// The workers are gone: from now on this lives as long as handles and cells do. Called once.
     pub(crate) fn stopped(self: &Arc<Self>) {
         self.timeouts.clear();
-        drop(self.nobody.get().cloned());
-        let mut kept = Vec::new();
-        let mut left = self.left.lock();
-        if left.is_some() {
-            return;
-        }
-        self.walk(|cell| kept.push(cell));
-        *left = Some(kept.len());
-        let none = kept.is_empty();
-        drop(left);
-        // Those that only the walk kept are freed here, and counted.
-        drop(kept);
-        if none {
-            // SAFETY: no cell is left that could follow its pointer.
-            unsafe { Self::cells_gone(Arc::as_ptr(self)) };
-        }
-    }
-
-    /// # Safety
-    /// No cell of this runtime is allocated any more; called once.
-    unsafe fn cells_gone(shared: *const Shared) {
-        // SAFETY: the pointer is an Arc's, and the cells' reference was kept until now.
-        unsafe { Arc::decrement_strong_count(shared) };
+        let nobody = std::mem::replace(&mut *self.nobody.lock(), Nobody::Stopped);
+        drop(nobody);
+        // SAFETY: kept by `self`.
+        unsafe { Self::add_cells(Arc::as_ptr(self), -RUNNING) };
     }
 }
 

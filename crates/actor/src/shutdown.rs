@@ -20,7 +20,11 @@ use std::{fmt, sync::Arc, time::Duration};
 use whitebeam_scheduler::Time;
 use whitebeam_sync::{
     inbox::Push,
-    shim::{Mutex, atomic::{AtomicUsize, Ordering}},
+    shim::{
+        Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+        thread::{self, Thread},
+    },
 };
 
 use crate::{
@@ -108,16 +112,19 @@ impl ShutdownReport {
 const KILL_GRACE: Duration = Duration::from_secs(1);
 /// How often what cannot be waited for is looked at.
 const LOOK: Duration = Duration::from_millis(1);
+/// How often a thread looks before it gives up its core for that time.
+const LOOKS: u32 = 64;
 
 pub(crate) async fn shutdown(shared: Arc<Shared>, within: Duration) -> ShutdownReport {
     shared.close();
     let scheduler = shared.scheduler().clone();
     let start = scheduler.now();
     let deadline = start.saturating_add(within);
+    let _watch = Watch::start(&scheduler, within);
     let (done, ended) = oneshot();
-    let clean = tell_roots(&shared, Some(done));
+    let told = tell_roots(&shared, Some(done));
     let in_time = within_time(&scheduler, deadline, ended).await;
-    let mut killed = 0;
+    let mut killed = Killed::default();
     if !in_time || left(&shared, Left::Alive) > 0 {
         // What is alive although every process without a supervisor has ended was spawned while they
         // were told, or belongs to one that was killed: no one is left who would end it in order.
@@ -128,7 +135,9 @@ pub(crate) async fn shutdown(shared: Arc<Shared>, within: Duration) -> ShutdownR
         killed = kill_all(&shared);
     }
     let grace = scheduler.now().saturating_add(KILL_GRACE).max(deadline);
-    while scheduler.now() < grace && left(&shared, Left::Allocated) > 0 {
+    while scheduler.now() < grace && !all_left(&shared) {
+        // What was spawned at the very moment when all were killed.
+        kill_all(&shared);
         scheduler.sleep(LOOK).await;
     }
     let mut stuck = Vec::new();
@@ -138,10 +147,50 @@ pub(crate) async fn shutdown(shared: Arc<Shared>, within: Duration) -> ShutdownR
         }
     });
     ShutdownReport {
-        clean: clean.saturating_sub(killed),
-        killed: killed.saturating_sub(stuck.len()),
+        clean: told.saturating_sub(killed.roots),
+        killed: killed.all.saturating_sub(stuck.len()),
         stuck,
         elapsed: scheduler.now().saturating_since(start),
+    }
+}
+
+/// A thread that sees to it that a shutdown comes back although every worker is held up by a handler that
+/// does not return: from the deadline on it fires the timers that no worker fires.
+struct Watch {
+    over: Arc<AtomicBool>,
+    thread: Option<Thread>,
+}
+
+impl Watch {
+    fn start(scheduler: &whitebeam_scheduler::Handle, within: Duration) -> Watch {
+        let over = Arc::new(AtomicBool::new(false));
+        let mut thread = None;
+        if !scheduler.is_simulated() {
+            let (is_over, scheduler) = (over.clone(), scheduler.clone());
+            let watch = move || {
+                let deadline = scheduler.now().saturating_add(within);
+                while !is_over.load(Ordering::Acquire) {
+                    let left = deadline.saturating_since(scheduler.now());
+                    if left.is_zero() {
+                        scheduler.fire_timers();
+                    }
+                    thread::park_timeout(left.max(LOOK));
+                }
+            };
+            // Out of threads: workers that are not held up fire the timers.
+            let started = thread::Builder::new().name("whitebeam-watch".to_owned()).spawn(watch);
+            thread = started.ok().map(|join| join.thread().clone());
+        }
+        Watch { over, thread }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Release);
+        if let Some(thread) = &self.thread {
+            thread.unpark();
+        }
     }
 }
 
@@ -204,16 +253,27 @@ fn raise(shared: &Shared, cells: &[CellRef], flags: u32) {
     shared.scheduler().schedule_batch(scheduled);
 }
 
-/// Kills whatever lives. How many that were.
-pub(crate) fn kill_all(shared: &Shared) -> usize {
+/// What [`kill_all`] killed.
+#[derive(Default)]
+pub(crate) struct Killed {
+    all: usize,
+    /// Those without a supervisor.
+    roots: usize,
+}
+
+/// Kills whatever lives and was not killed before.
+pub(crate) fn kill_all(shared: &Shared) -> Killed {
     shared.close();
-    let mut killed = 0;
+    let mut killed = Killed::default();
     let mut batch: Vec<CellRef> = Vec::new();
     shared.walk(|cell| {
-        if cell.ptr().is_ended() {
+        let header = cell.ptr().header();
+        let is_doomed = header.has(bit::DOOMED) && !header.has(bit::DOOM_ORDERLY);
+        if cell.ptr().is_ended() || is_doomed || header.inbox.flags() & flag::KILL != 0 {
             return;
         }
-        killed += 1;
+        killed.all += 1;
+        killed.roots += usize::from(!header.has(bit::SUPERVISED));
         batch.push(cell);
         if batch.len() == 256 {
             raise(shared, &batch, flag::KILL);
@@ -230,31 +290,40 @@ enum Left {
     /// Those that have not ended.
     Alive,
     /// Those, and the ended ones whose backlog is not disposed of.
-    Allocated,
+    Leaving,
 }
 
 fn left(shared: &Shared, which: Left) -> usize {
     let mut count = 0;
     shared.walk(|cell| {
         let ended = cell.ptr().is_ended();
-        // An ended process without a backlog is a cell that some handle keeps.
-        let disposing = which == Left::Allocated && ended && cell.ptr().has_backlog();
-        count += usize::from(!ended || disposing);
+        // An ended process that leaves no more is a cell that some handle keeps.
+        let leaving = which == Left::Leaving && cell.ptr().is_leaving();
+        count += usize::from(!ended || leaving);
     });
     count
 }
 
-/// Waits on this thread until all processes have ended. `false`: not in time.
-pub(crate) fn wait_for_ends(shared: &Shared, most: Duration) -> bool {
+/// Whether no process is left, nor anything of one that is to be disposed of.
+pub(crate) fn all_left(shared: &Shared) -> bool {
+    left(shared, Left::Leaving) == 0
+}
+
+/// Waits on this thread until no process is left, but not for ever.
+pub(crate) fn wait_for_ends(shared: &Shared, most: Duration) {
     let scheduler = shared.scheduler();
     let deadline = scheduler.now().saturating_add(most);
-    while left(shared, Left::Allocated) > 0 {
-        if scheduler.now() >= deadline {
-            return false;
+    let mut looks = 0;
+    while !all_left(shared) && scheduler.now() < deadline {
+        // What was spawned at the very moment when all were killed.
+        kill_all(shared);
+        if looks < LOOKS {
+            looks += 1;
+            thread::yield_now();
+        } else {
+            thread::park_timeout(LOOK);
         }
-        whitebeam_sync::shim::thread::yield_now();
     }
-    true
 }
 
 impl fmt::Display for ShutdownReport {

@@ -9,10 +9,7 @@
     reason = "naming a place through a pointer and using it are one access"
 )]
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    ptr::NonNull,
-};
+use std::ptr::NonNull;
 
 use whitebeam_sync::{
     inbox::{Cursor, Push},
@@ -21,8 +18,11 @@ use whitebeam_sync::{
 
 use crate::{
     ExitReason, Pid,
+    call,
     cell::{CellPtr, bit, flag},
-    children, end,
+    children,
+    contain::contain,
+    end,
     ext::Ext,
     link,
     message::{self, tag},
@@ -54,8 +54,10 @@ pub(crate) enum Signal {
     Timer { id: u64 },
     /// The sender is linked to the receiver from now on.
     Link { from: crate::cell::CellRef },
-    /// The sender is not linked to the receiver any more.
-    Unlink { from: Pid },
+    /// The sender is not linked to the receiver any more, and wants to be told that this is known.
+    Unlink { from: crate::cell::CellRef, id: u64 },
+    /// The sender knows of the receiver's `Unlink` of this number.
+    UnlinkKnown { from: Pid, id: u64 },
 }
 
 #[repr(C)]
@@ -145,14 +147,13 @@ pub(crate) unsafe fn receive(cell: CellPtr, cursor: &mut Cursor, node: NonNull<N
             if let Some(ext) = unsafe { Ext::get(cell) } {
                 ext.watchers.remove(&key);
             }
+            answer_dropped(cell);
         }
         Signal::Timer { id } => timer::fired(cell, cursor, id),
         Signal::Down { id, down } => monitor::receive_down(cell, cursor, id, down),
-        Signal::Link { from } => {
-            // SAFETY: the caller is the owner.
-            unsafe { Ext::of(cell) }.links.insert(from.ptr().pid(), from);
-        }
-        Signal::Unlink { from } => link::receive_unlink(cell, from),
+        Signal::Link { from } => link::receive_link(cell, from),
+        Signal::Unlink { from, id } => link::receive_unlink(cell, &from, id),
+        Signal::UnlinkKnown { from, id } => link::receive_known(cell, from, id),
     }
     // SAFETY: the body is out, and the node is this cursor's.
     unsafe { cursor.retire(node) };
@@ -177,7 +178,12 @@ pub(crate) unsafe fn receive_late(cell: CellPtr, cursor: &mut Cursor, node: NonN
             watcher.fire(monitor::Down { pid: cell.pid(), reason: reason.clone() });
         }
         Signal::Link { from } => send_exit(from.ptr(), Some(cell.pid()), reason.clone(), true),
-        _ => {}
+        Signal::Unlink { from, id } => link::receive_unlink(cell, &from, id),
+        Signal::Exit { .. }
+        | Signal::Demonitor { .. }
+        | Signal::Down { .. }
+        | Signal::Timer { .. }
+        | Signal::UnlinkKnown { .. } => {}
     }
     // SAFETY: the body is out, and the node is this cursor's.
     unsafe { cursor.retire(node) };
@@ -196,10 +202,7 @@ pub(crate) unsafe fn receive_late(cell: CellPtr, cursor: &mut Cursor, node: NonN
 fn receive_exit(cell: CellPtr, cursor: &mut Cursor, from: Option<Pid>, reason: ExitReason, link: bool) {
     let header = cell.header();
     if link {
-        // SAFETY: called from `receive` only: by the owner.
-        let ext = unsafe { Ext::get(cell) };
-        let active = ext.zip(from).is_some_and(|(ext, from)| ext.links.remove(&from).is_some());
-        if !active {
+        if !from.is_some_and(|from| link::receive_end(cell, from)) {
             return;
         }
     } else if matches!(reason, ExitReason::Kill) {
@@ -223,10 +226,20 @@ fn receive_exit(cell: CellPtr, cursor: &mut Cursor, from: Option<Pid>, reason: E
 
 /// Appends the message that a signal becomes. `make` is the user's: its panic ends the process.
 pub(crate) fn deliver(cell: CellPtr, cursor: &mut Cursor, make: impl FnOnce() -> NonNull<Node>) {
-    match catch_unwind(AssertUnwindSafe(make)) {
+    match contain(make) {
         // SAFETY: a fresh message node of the actor's own type, given up.
         Ok(message) => unsafe { cursor.push_back(message) },
-        Err(panic) => end::doom(cell, ExitReason::from_panic(panic), end::How::Abrupt),
+        Err(panic) => end::doom(cell, panic, end::How::Abrupt),
+    }
+    answer_dropped(cell);
+}
+
+/// The user's code has run outside of any handler: replies that it dropped would wait for the end of
+/// somebody else's.
+fn answer_dropped(cell: CellPtr) {
+    // Those of a handler that has decided the end wait for that.
+    if !cell.header().has(bit::DOOMED) {
+        call::flush_deferred(None);
     }
 }
 

@@ -20,7 +20,8 @@ use crate::{
     cell::{self, CellPtr, CellRef, Header, bit},
     children::{ChildKey, ChildSet, DOWN_VT},
     ext::Ext,
-    link, local,
+    link,
+    local,
     message::tag,
     monitor::{self, Down, MonitorRef},
     run::Table,
@@ -109,11 +110,7 @@ pub(crate) fn spawn<A: Actor>(
         return Err(Refused { args, ack, why: StartError::ShuttingDown });
     }
     let class = const { cell::class_of::<A>() };
-    let slot = local::with_slab(shared, |free| match free {
-        Some(free) => shared.slab().alloc(free, class),
-        None => shared.slab().alloc_shared(class),
-    });
-    let Some(slot) = slot else {
+    let Some(slot) = shared.alloc_slot(class) else {
         return Err(Refused { args, ack, why: StartError::TableFull });
     };
     let pid = Pid::new(shared.tag(), slot.index, slot.generation);
@@ -121,8 +118,8 @@ pub(crate) fn spawn<A: Actor>(
     if let Some(name) = &name
         && let Err(owner) = shared.names().register(name.clone(), pid)
     {
-        // SAFETY: given to us just above, never published.
-        local::with_slab(shared, |free| unsafe { shared.slab().free(free, slot.ptr) });
+        // SAFETY: given to us just above, never published; `shared` is kept by the caller.
+        unsafe { Shared::free_slot(shared, slot.ptr) };
         return Err(Refused { args, ack, why: StartError::NameTaken(owner) });
     }
     let init = init_node::<A>(args, ack);
@@ -210,14 +207,12 @@ pub(crate) fn monitored<A: Actor, M: Send + 'static>(
     let id = unsafe { monitor::prepare(parent, f) };
     match spawn::<A>(shared, args, options, None, None, Relation::Monitored(parent, id)) {
         Ok(spawned) => {
-            let target = spawned.cell.ptr().pid();
-            (ActorRef::from_cell(spawned.cell), MonitorRef { target, id })
+            (ActorRef::from_cell(spawned.cell), MonitorRef { owner: parent.pid(), id })
         }
         Err(refused) => {
             let nobody = refused.answer(shared);
             monitor::nobody_there(parent, id, nobody.pid());
-            let target = nobody.pid();
-            (nobody, MonitorRef { target, id })
+            (nobody, MonitorRef { owner: parent.pid(), id })
         }
     }
 }
@@ -245,7 +240,7 @@ impl Actor for Nobody {
 /// The process table cannot give its first slot: the address space is exhausted.
 pub(crate) fn ended_process(shared: &Shared) -> CellRef {
     let class = const { cell::class_of::<Nobody>() };
-    let Some(slot) = shared.slab().alloc_shared(class) else {
+    let Some(slot) = shared.alloc_slot(class) else {
         panic!("no slot is left in the process table, nor for an address of nobody")
     };
     let header = slot.ptr.cast::<Header>();
@@ -256,8 +251,6 @@ pub(crate) fn ended_process(shared: &Shared) -> CellRef {
     let cell = unsafe { CellPtr::new(header) };
     // SAFETY: this slot, initialised, not published yet. One reference for the process, one for us.
     unsafe { shared.slab().publish(slot, 2) };
-    if let crate::end::Left::Backlog = crate::end::finish(cell, crate::ExitReason::Normal) {
-        while let whitebeam_scheduler::Ran::Again = crate::end::dispose(cell) {}
-    }
+    local::apart(|| crate::end::finish_here(cell, crate::ExitReason::Normal));
     CellRef::adopt(cell)
 }

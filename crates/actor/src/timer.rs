@@ -20,9 +20,12 @@ use crate::{
     signal::{self, Signal},
 };
 
-/// Names one timer of one process.
+/// Names one timer of one process. Another process can do nothing with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct TimerRef(pub(crate) u64);
+pub struct TimerRef {
+    owner: Pid,
+    id: u64,
+}
 
 /// A timer that has not fired.
 pub(crate) struct Pending {
@@ -131,7 +134,7 @@ unsafe fn set(cell: CellPtr, after: Duration, what: What) -> TimerRef {
     if let Some(key) = arm(cell, deadline, id) {
         ext.timers.insert(id, Pending { key, deadline, what });
     }
-    TimerRef(id)
+    TimerRef { owner: cell.pid(), id }
 }
 
 /// Takes a timer back. The time that was left, or `None` if it has fired or is not this process's.
@@ -139,8 +142,11 @@ unsafe fn set(cell: CellPtr, after: Duration, what: What) -> TimerRef {
 /// # Safety
 /// The caller is the cell's owner.
 pub(crate) unsafe fn cancel(cell: CellPtr, timer: TimerRef) -> Option<Duration> {
+    if timer.owner != cell.pid() {
+        return None;
+    }
     // SAFETY: the caller's word.
-    let pending = unsafe { Ext::get(cell) }?.timers.remove(&timer.0)?;
+    let pending = unsafe { Ext::get(cell) }?.timers.remove(&timer.id)?;
     let scheduler = cell.shared().scheduler();
     let left = pending.deadline.saturating_since(scheduler.now());
     let _ = scheduler.cancel(pending.key);

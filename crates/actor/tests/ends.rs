@@ -449,8 +449,10 @@ fn bombs_in_unread_messages_timers_and_monitors_go_off_without_harm() {
         let events = Events::new();
         let target = plain(&rt).await;
         let puppet = rt.with(SpawnOptions::new().name("n")).start::<Plain>(Script::new().tell_drop(&events)).await.expect("start");
-        let (pid, told) = (target.pid(), events.clone());
+        let linked = rt.start::<Plain>(Script::new().trap(&events)).await.expect("start");
+        let (pid, to) = (target.pid(), linked.clone());
         ask(&puppet, move |cx| {
+            cx.link(&to);
             for _ in 0..3 {
                 let (in_timer, in_monitor, in_interval) = (bomb(), bomb(), bomb());
                 cx.send_after(Duration::from_secs(9), now(move |_| { drop(in_timer); Ok(()) }));
@@ -459,10 +461,9 @@ fn bombs_in_unread_messages_timers_and_monitors_go_off_without_harm() {
             }
             let in_trap = bomb();
             cx.trap_exit(move |_| { let _held = &in_trap; now(|_| Ok(())) });
-            let linked = cx.spawn_link::<Plain>(Script::new().trap(&told));
-            drop(linked);
         })
         .await;
+        settled(&linked).await;
         puppet.cast(hang(&events, ())).expect("cast");
         events.hanging().await;
         for _ in 0..3 {

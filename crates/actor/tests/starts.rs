@@ -411,11 +411,11 @@ fn a_start_that_is_not_awaited_starts() {
 #[test]
 fn a_process_that_ends_in_its_init_answers_its_starter() {
     everywhere(|rt| async move {
-        // Killed while its init is suspended: by its name, since nobody has its address yet.
+        // Killed before its init, or while that is suspended: by its name, nobody has its address yet.
         let dropped = Events::new();
         let gone = dropped.clone();
+        let held = OnDrop::new(move || gone.send(Event::Dropped));
         let start = rt.with(named("n")).start::<Plain>(Script::new().init(move |_| {
-            let held = OnDrop::new(move || gone.send(Event::Dropped));
             async move {
                 let _held = held;
                 std::future::pending().await

@@ -130,6 +130,12 @@ impl Handle {
         Some(deadline - self.now())
     }
 
+    /// Fires what is due, on the calling thread: for who must go on when no worker does, since each is held up
+    /// in a run that does not return. Does nothing in the simulation.
+    pub fn fire_timers(&self) {
+        self.0.fire_timers();
+    }
+
     /// Whether the calling thread is a worker of this scheduler, or is inside a step of this simulation.
     #[must_use]
     pub fn is_worker(&self) -> bool {

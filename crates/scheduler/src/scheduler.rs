@@ -41,13 +41,15 @@ const DROP_WAIT: Duration = Duration::from_secs(5);
 /// dropped.
 ///
 /// Dropping it stops the workers, waits up to five seconds for those inside a run, and drops what is
-/// queued. On one of its own workers it does not wait.
+/// queued. On one of its own workers, and after a [`shutdown`](Self::shutdown), it does not wait.
 pub struct Scheduler {
     handle: Handle,
     /// By index; taken when joined.
     threads: Vec<Option<JoinHandle<()>>>,
     /// The last words of the workers.
     ended: Receiver<usize>,
+    /// Somebody has waited for the workers, as long as he would.
+    waited: bool,
 }
 
 impl Scheduler {
@@ -59,7 +61,7 @@ impl Scheduler {
     /// The owner of workers yet to be started; they send their index when they end.
     pub(crate) fn new(handle: Handle) -> (Self, Sender<usize>) {
         let (sender, ended) = unbounded();
-        (Scheduler { handle, threads: Vec::new(), ended }, sender)
+        (Scheduler { handle, threads: Vec::new(), ended, waited: false }, sender)
     }
 
     /// The next worker was started.
@@ -80,6 +82,7 @@ impl Scheduler {
     /// On a worker of this scheduler it does not wait.
     pub fn shutdown(&mut self, within: Option<Duration>) -> Vec<usize> {
         self.handle.stop();
+        self.waited = true;
         if !self.handle.is_worker() {
             let deadline = within.map(|within| self.handle.now() + within);
             while self.threads.iter().any(Option::is_some) {
@@ -108,7 +111,9 @@ impl Scheduler {
 
 impl Drop for Scheduler {
     fn drop(&mut self) {
-        self.shutdown(Some(DROP_WAIT));
+        if !self.waited {
+            self.shutdown(Some(DROP_WAIT));
+        }
         self.handle.shared().close();
     }
 }

@@ -15,6 +15,7 @@ use crate::clock::{Clock, TickRate, Time};
 use crate::metrics::{Counter, Counters};
 use crate::runnable::Runnable;
 use crate::simulation::Sim;
+use crate::task::quietly;
 use crate::timer::Expire;
 use crate::timers::{TimerKey, Timers};
 
@@ -162,6 +163,21 @@ impl Shared {
         };
         if is_needed {
             self.idle.notify(wake);
+        }
+    }
+
+    /// Fires what is due, of all shards.
+    pub(crate) fn fire_timers(&self) {
+        if self.sim.is_some() {
+            return;
+        }
+        let now = self.clock.now();
+        let mut due = Vec::new();
+        for shard in 0..self.timers.shards() {
+            self.timers.take_due(shard, now, &mut due);
+        }
+        for (deadline, entry) in due {
+            quietly(|| entry.expire.expire(entry.token, deadline));
         }
     }
 

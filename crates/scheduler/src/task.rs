@@ -10,6 +10,7 @@ use std::task::{Context, Poll, Waker};
 use async_task::{FallibleTask, ScheduleInfo, WithInfo};
 
 use self::guarded::{GuardedFuture, Output, guard_waker};
+pub(crate) use self::guarded::quietly;
 use crate::handle::Handle;
 use crate::runnable::Runnable;
 

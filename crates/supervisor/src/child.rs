@@ -63,10 +63,7 @@ impl Child {
     }
 
     /// An actor that is never restarted: its arguments are given away with the first start.
-    pub fn temporary<A: Actor>(
-        id: impl Into<ChildId>,
-        args: A::Args,
-    ) -> Child<ChildRef<A::Msg>> {
+    pub fn temporary<A: Actor>(id: impl Into<ChildId>, args: A::Args) -> Child<ChildRef<A::Msg>> {
         let mut args = Some(args);
         let launch = ActorChild::<A>::new(move || args.take()).once();
         Child::actor(id, launch, Restart::Temporary)
@@ -95,7 +92,12 @@ impl Child {
 }
 
 impl<H> Child<H> {
-    pub(crate) fn supervisor(id: ChildId, handle: H, options: SpawnOptions, launch: impl Launch + 'static) -> Self {
+    pub(crate) fn supervisor(
+        id: ChildId,
+        handle: H,
+        options: SpawnOptions,
+        launch: impl Launch + 'static,
+    ) -> Self {
         let spec = Spec {
             id,
             restart: Restart::Permanent,

@@ -7,12 +7,12 @@ use std::fmt;
 
 use whitebeam_actor::{Actor, ChildRef, Context, Handle, SpawnOptions};
 
-pub use self::handle::{DynamicRef, StartMany, TerminateChild};
 pub(crate) use self::handle::Count;
+pub use self::handle::{DynamicRef, StartMany, TerminateChild};
 use self::process::{Dynamic, Plan};
 use crate::{
-    Child, ChildId, Intensity, Nested, PartitionedDynamic, Partitions, Restart, Shutdown, SpecError,
-    StartTree,
+    Child, ChildId, Intensity, Nested, PartitionedDynamic, Partitions, Restart, Shutdown,
+    SpecError, StartTree,
     child::{ActorChild, Sealed},
 };
 
@@ -161,6 +161,13 @@ impl<A: Actor> DynamicSupervisor<A> {
     }
 }
 
+impl<A: Actor<Args: Clone>> Default for DynamicSupervisor<A> {
+    /// As [`new`](Self::new).
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl<A: Actor> Nested for DynamicSupervisor<A> {
     type Handle = DynamicRef<A>;
 
@@ -168,7 +175,8 @@ impl<A: Actor> Nested for DynamicSupervisor<A> {
         let fault = self.check().err();
         let count = Count::default();
         let (plan, kept) = (self.plan, count.clone());
-        let launch = ActorChild::<Dynamic<A>>::new(move || Some((plan.clone(), kept.clone()))).fault(fault);
+        let launch =
+            ActorChild::<Dynamic<A>>::new(move || Some((plan.clone(), kept.clone()))).fault(fault);
         let handle = DynamicRef::new(launch.handle(), count);
         Child::supervisor(id, handle, self.options, launch)
     }

@@ -119,9 +119,7 @@ impl fmt::Display for ChildError {
         match self {
             ChildError::NotFound => f.write_str("the supervisor has no such child"),
             ChildError::NoSupervisor => f.write_str("the supervisor has ended"),
-            ChildError::Restarting => {
-                f.write_str("the supervisor is being restarted; try again")
-            }
+            ChildError::Restarting => f.write_str("the supervisor is being restarted; try again"),
             ChildError::Exit(reason) => {
                 write!(f, "the supervisor ended meanwhile ({reason})")
             }

@@ -71,10 +71,7 @@ impl<H: Clone + Send + Sync + 'static> PartitionSupervisor<H> {
     /// As many children as `partitions` says; `child` makes the spec of each from its index. It is
     /// called when the supervisor is started, by who starts it.
     #[must_use]
-    pub fn new(
-        partitions: Partitions,
-        child: impl Fn(usize) -> Child<H> + Send + 'static,
-    ) -> Self {
+    pub fn new(partitions: Partitions, child: impl Fn(usize) -> Child<H> + Send + 'static) -> Self {
         PartitionSupervisor {
             partitions,
             make: Box::new(child),
@@ -123,7 +120,8 @@ impl<H: Clone + Send + Sync + 'static> PartitionSupervisor<H> {
     /// ends.
     pub fn start_link<C: Actor>(self, cx: &mut Context<C>) -> StartTree<PartitionRef<H>> {
         let table = Arc::new(Table::new());
-        let tree = match build(self.partitions, &*self.make, self.intensity, &table, &cx.runtime()) {
+        let tree = match build(self.partitions, &*self.make, self.intensity, &table, &cx.runtime())
+        {
             Ok(tree) => tree,
             Err(error) => return StartTree::failed(error),
         };

@@ -76,7 +76,11 @@ impl Partitions {
 mod tests {
     use super::*;
 
-    fn count(partitions: Partitions, workers: usize, variable: Option<&str>) -> Result<usize, SpecError> {
+    fn count(
+        partitions: Partitions,
+        workers: usize,
+        variable: Option<&str>,
+    ) -> Result<usize, SpecError> {
         partitions.with_variable(workers, variable.map(OsStr::new))
     }
 

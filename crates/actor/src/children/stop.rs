@@ -23,10 +23,11 @@ use whitebeam_scheduler::{Runnable, Sleep};
 
 use super::{ChildKey, Told, shut_down, told};
 use crate::{
-    ExitReason, StopSummary,
+    ExitReason, Pid, StopSummary,
     cell::{CellPtr, bit, flag},
     end,
     ext::{self, End},
+    local,
 };
 
 /// How long children get to shut down.
@@ -138,7 +139,7 @@ fn own<'a>(parent: CellPtr) -> Option<&'a mut super::ChildSet> {
 
 /// Ends a child whose inbox was just closed while it was idle.
 fn end_inline(parent: CellPtr, child: CellPtr) {
-    let left = end::finish_but_for_parent(child, ExitReason::Shutdown);
+    let left = local::apart(|| end::finish_but_for_parent(child, ExitReason::Shutdown));
     if let Some(set) = own(parent) {
         super::ended(parent, set, child);
     }
@@ -155,9 +156,12 @@ impl Future for StopChildren<'_> {
         let parent = self.parent;
         let Some(set) = own(parent) else { return Poll::Ready(StopSummary::default()) };
         if set.stopping.is_none() {
-            set.stopping = Some(StopSummary::default());
-            // They have ended, and nobody will restart them.
-            set.pending.clear();
+            let mut summary = StopSummary::default();
+            // They ended before they were told: counted here, they are not reported any more.
+            for down in set.take_pending() {
+                summary.add(down.pid, down.reason);
+            }
+            set.stopping = Some(summary);
         }
         if let Step::Telling(from) = self.step {
             match self.tell(from) {
@@ -189,6 +193,15 @@ impl Future for StopChildren<'_> {
             self.step = Step::Killed;
         }
         Poll::Pending
+    }
+}
+
+impl Drop for StopChildren<'_> {
+    /// Given up: the ends of those that were told are reported as any others.
+    fn drop(&mut self) {
+        if let Some(set) = own(self.parent) {
+            set.stopping = None;
+        }
     }
 }
 
@@ -260,6 +273,15 @@ impl Future for StopChild<'_> {
     }
 }
 
+impl Drop for StopChild<'_> {
+    /// Given up: the child's end is reported as any other.
+    fn drop(&mut self) {
+        if let Some(set) = own(self.parent) {
+            set.stopping_one = None;
+        }
+    }
+}
+
 impl StopSummary {
     /// Counts a child by its reason, which for nearly all is a code.
     #[inline]
@@ -273,14 +295,19 @@ impl StopSummary {
 
     #[cold]
     fn count_other(&mut self, child: CellPtr) {
-        let reason = ext::exit_reason(child);
-        if reason.is_orderly() {
-            self.clean += 1;
-            return;
-        }
-        self.crashed += 1;
-        if self.exceptions.len() < StopSummary::EXCEPTIONS {
-            self.exceptions.push((child.pid(), reason));
+        self.add(child.pid(), ext::exit_reason(child));
+    }
+
+    fn add(&mut self, child: Pid, reason: ExitReason) {
+        match reason {
+            ExitReason::Killed => self.killed += 1,
+            reason if reason.is_orderly() => self.clean += 1,
+            reason => {
+                self.crashed += 1;
+                if self.exceptions.len() < StopSummary::EXCEPTIONS {
+                    self.exceptions.push((child, reason));
+                }
+            }
         }
     }
 }

@@ -26,7 +26,7 @@ use std::task::{Context, Poll, Wake, Waker};
 pub(super) type Payload = Box<dyn Any + Send>;
 
 /// Runs user code whose panic concerns nobody.
-fn quietly(f: impl FnOnce()) {
+pub(crate) fn quietly(f: impl FnOnce()) {
     if let Err(payload) = panic::catch_unwind(AssertUnwindSafe(f)) {
         // The payload is a user's value as well; a second panic in a row is leaked.
         if let Err(second) = panic::catch_unwind(AssertUnwindSafe(|| drop(payload))) {

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use super::TimerKey;
 use crate::clock::Time;
 use crate::handle::Handle;
+use crate::task::quietly;
 use crate::timer::Expire;
 
 /// Ready at its deadline or a little later, never before. Made by
@@ -36,7 +37,8 @@ impl Expire for Alarm {
         // Waked outside the lock: a waker may do anything.
         let waker = self.waker.lock().take();
         if let Some(waker) = waker {
-            waker.wake();
+            // Its panic is not that of who fires timers.
+            quietly(|| waker.wake());
         }
     }
 }

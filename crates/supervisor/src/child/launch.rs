@@ -77,7 +77,9 @@ impl<A: Actor> Launch for ActorChild<A> {
     fn prepare(&mut self, id: &ChildId, restart: Restart, _: &Handle) -> Result<(), SpecError> {
         match &self.fault {
             Some(fault) => Err(fault.clone()),
-            None if self.once && restart != Restart::Temporary => Err(SpecError::NoArgs(id.clone())),
+            None if self.once && restart != Restart::Temporary => {
+                Err(SpecError::NoArgs(id.clone()))
+            }
             None => Ok(()),
         }
     }

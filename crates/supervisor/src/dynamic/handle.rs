@@ -96,7 +96,8 @@ impl<A: Actor> DynamicRef<A> {
         let Err(refused) = self.at.cast(Request::StartMany(batch)) else { return };
         let why = refused.why();
         let Request::StartMany(batch) = refused.into_message() else { return };
-        for (_args, ack) in batch.into_iter().filter_map(Guarded::take) {
+        for (args, ack) in batch.into_iter().filter_map(Guarded::take) {
+            drop(Guarded::new(args));
             ack.send(Err(match why {
                 SendFailure::Restarting => StartError::Restarting,
                 _ => StartError::NoSupervisor,
@@ -111,9 +112,9 @@ impl<A: Actor> DynamicRef<A> {
     /// `NotFound` if it is not a child of this supervisor, or has ended; the others if the supervisor
     /// cannot be asked.
     pub fn terminate_child(&self, child: impl Target) -> TerminateChild {
-        let call = child.target().map(|pid| {
-            self.at.call(|reply| Request::Terminate(pid, reply)).no_timeout().owned()
-        });
+        let call = child
+            .target()
+            .map(|pid| self.at.call(|reply| Request::Terminate(pid, reply)).no_timeout().owned());
         TerminateChild(Box::pin(async move {
             match call {
                 Some(call) => call.await?,

@@ -28,10 +28,13 @@ use crate::{
     intensity::History,
 };
 
+/// Makes the copy of a child's arguments that stays with the supervisor.
+pub(super) type Keep<T> = fn(&T) -> T;
+
 /// What a supervisor was built to do.
 pub(crate) struct Plan<A: Actor> {
     /// How arguments are kept. `None`: they are not.
-    pub(super) keep: Option<fn(&A::Args) -> A::Args>,
+    pub(super) keep: Option<Keep<A::Args>>,
     pub(super) restart: Restart,
     pub(super) shutdown: Shutdown,
     pub(super) max_children: usize,
@@ -117,7 +120,11 @@ impl<A: Actor> Actor for Dynamic<A> {
         })
     }
 
-    async fn handle(&mut self, request: Request<A>, cx: &mut Context<Self>) -> Result<(), ExitReason> {
+    async fn handle(
+        &mut self,
+        request: Request<A>,
+        cx: &mut Context<Self>,
+    ) -> Result<(), ExitReason> {
         match request {
             Request::Start(args, ack) if !self.plan.serial => self.start(args, ack, cx),
             Request::Start(args, ack) => {
@@ -193,7 +200,9 @@ impl<A: Actor> Dynamic<A> {
         if self.serial.busy {
             return;
         }
-        let Some((args, ack)) = self.serial.waiting.pop_front().and_then(Guarded::take) else { return };
+        let Some((args, ack)) = self.serial.waiting.pop_front().and_then(Guarded::take) else {
+            return;
+        };
         self.serial.busy = true;
         let (started, answer) = oneshot();
         self.start(args, started, cx);
@@ -230,11 +239,12 @@ impl<A: Actor> Dynamic<A> {
 
     fn child_down(&mut self, down: ChildDown, cx: &mut Context<Self>) {
         let kept = self.kept.get_mut(down.key.index()).and_then(Option::take);
+        let mut ended = None;
         if let Some(mut stopping) = self.stopping.remove(&down.key) {
             if let Some(timer) = stopping.timer.take() {
                 cx.cancel(timer);
             }
-            stopping.done();
+            ended = Some(stopping);
         } else if let Some(kept) = kept
             && self.plan.restart.applies(kept.attempt, &down)
         {
@@ -246,6 +256,10 @@ impl<A: Actor> Dynamic<A> {
             self.kept = Vec::new();
         }
         self.count.0.set(children);
+        // When it is counted off: who waited may look at the count.
+        if let Some(stopping) = ended {
+            stopping.done();
+        }
     }
 
     fn restart(&mut self, kept: Kept<A>, last_exit: ExitReason, cx: &mut Context<Self>) {
@@ -262,7 +276,8 @@ impl<A: Actor> Dynamic<A> {
         info.attempt = kept.attempt.saturating_add(1);
         info.last_exit = Some(last_exit);
         let attempt = info.attempt;
-        let spawned = guard::call(|| cx.spawn_child::<A>(args, SpawnOptions::new(), Some(info), None));
+        let spawned =
+            guard::call(|| cx.spawn_child::<A>(args, SpawnOptions::new(), Some(info), None));
         match spawned {
             Ok(Some((key, _child))) => self.keep(key, Kept { args: kept.args, attempt }),
             // The runtime is shutting down, or its process table is full.

@@ -20,7 +20,12 @@ pub(super) struct Sip13 {
 
 impl Sip13 {
     pub(super) fn new() -> Self {
-        let v = [0x736f_6d65_7073_6575, 0x646f_7261_6e64_6f6d, 0x6c79_6765_6e65_7261, 0x7465_6462_7974_6573];
+        let v = [
+            0x736f_6d65_7073_6575,
+            0x646f_7261_6e64_6f6d,
+            0x6c79_6765_6e65_7261,
+            0x7465_6462_7974_6573,
+        ];
         Sip13 { v, tail: 0, tail_len: 0, len: 0 }
     }
 

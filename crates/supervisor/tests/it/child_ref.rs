@@ -3,7 +3,7 @@
 use whitebeam_actor::{CallError, ChildRef, ChildSlot, ExitReason, SendFailure, Target};
 use whitebeam_supervisor::{Child, PartitionSupervisor, Partitions};
 
-use crate::support::{Event, Gate, Log, Msg, Plain, Setup, everywhere, kind, reason_of, threaded};
+use crate::support::{Event, Gate, Log, Msg, Plain, Setup, end, everywhere, kind, threaded, told};
 
 /// The failure, with the message given back.
 #[track_caller]
@@ -30,8 +30,7 @@ fn before_between_and_after_incarnations() {
         assert_eq!(child.call(Msg::Who).await.unwrap().0, 1);
 
         // It has ended, and the supervisor has not replaced it yet.
-        child.cast(Msg::End(ExitReason::Normal)).unwrap();
-        reason_of(&rt, &first).await;
+        told(&rt, &first, Msg::End(ExitReason::Normal)).await;
         assert_eq!(refused(&child), SendFailure::Restarting);
         let error = child.call(Msg::Who).await.unwrap_err();
         assert!(matches!(error, CallError::Restarting) && error.is_retryable());
@@ -65,7 +64,7 @@ fn a_call_waits_with_its_incarnation_and_is_never_repeated() {
         let first = child.current().unwrap();
         child.cast(Msg::Wait(never.clone())).unwrap();
         let call = rt.spawn_task(child.call(Msg::Who).no_timeout().owned().into_future());
-        while first.info().is_some_and(|info| info.mailbox_len == 0) {
+        while first.info().is_some_and(|info| !info.is_suspended || info.mailbox_len == 0) {
             rt.sleep(std::time::Duration::from_millis(1)).await;
         }
         rt.exit(&first, ExitReason::custom("crash"));
@@ -88,12 +87,12 @@ fn an_owned_call_outlives_its_address_and_the_child() {
         assert_eq!(kept.await.unwrap().0, 1);
 
         let late = slot.child().call(Msg::Who).owned();
-        let nobody = ChildSlot::<Msg>::new().child().call(Msg::Who).owned();
-        rt.exit(slot.child(), ExitReason::Kill);
-        reason_of(&rt, slot.child()).await;
+        let unstarted = ChildSlot::<Msg>::new();
+        let nobody = unstarted.child().call(Msg::Who).owned();
+        end(&rt, slot.child(), ExitReason::Kill).await;
         drop(slot);
         assert!(matches!(late.await, Err(CallError::NoProc)));
-        assert!(matches!(nobody.await, Err(CallError::NoProc)));
+        assert!(matches!(nobody.await, Err(CallError::Restarting)));
     });
 }
 
@@ -106,8 +105,7 @@ fn pinned_to_one_process_it_is_that_process_s_address() {
         assert_eq!(child.clone().call(Msg::Who).await.unwrap().0, 1);
         assert_eq!(child.target(), Some(actor.pid()));
         assert_eq!(format!("{child:?}"), format!("ChildRef({})", actor.pid()));
-        rt.exit(&child, ExitReason::Kill);
-        assert_eq!(kind(&reason_of(&rt, &actor).await), "killed");
+        assert_eq!(kind(&end(&rt, &child, ExitReason::Kill).await), "killed");
         assert_eq!(refused(&child), SendFailure::NoProc);
         assert!(matches!(child.call(Msg::Who).await, Err(CallError::NoProc)));
     });
@@ -122,8 +120,7 @@ fn plain_threads_call_children_too() {
         slot.set(rt.start::<Plain>(Setup::new(1, &log)).await.unwrap());
         // The body of a test runs on a plain thread.
         assert_eq!(slot.child().call(Msg::Who).blocking().unwrap().0, 1);
-        rt.exit(slot.child(), ExitReason::Kill);
-        reason_of(&rt, slot.child()).await;
+        end(&rt, slot.child(), ExitReason::Kill).await;
         assert!(matches!(slot.child().call(Msg::Who).blocking(), Err(CallError::Restarting)));
         slot.gone();
         assert!(matches!(slot.child().call(Msg::Who).blocking(), Err(CallError::NoProc)));

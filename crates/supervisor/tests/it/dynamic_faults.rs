@@ -1,9 +1,12 @@
 //! Panics in every place that the user's code runs in: they are the affair of one child.
 
+use futures_util::future::join;
 use whitebeam_actor::{Actor, Context, ExitReason, StartError};
 use whitebeam_supervisor::{DynamicRef, DynamicSupervisor, Intensity};
 
-use crate::support::{EXPECTED, Log, Msg, Plain, Setup, Tidy, everywhere, expect_panics, kind, reason_of};
+use crate::support::{
+    EXPECTED, Log, Msg, Plain, Setup, Tidy, everywhere, expect_panics, kind, stop, told,
+};
 
 /// The supervisor still does what it is for.
 async fn serves(sup: &DynamicRef<Tidy>, log: &Log) {
@@ -20,7 +23,9 @@ fn a_panic_in_init_is_the_answer_to_the_start() {
         let sup = DynamicSupervisor::<Tidy>::new().start(&rt).await.unwrap();
         let setup = Setup::new(1, &log).init(|_| async { panic!("{EXPECTED}") });
         match sup.start_child(setup).await {
-            Err(StartError::Exit(ExitReason::Panic(panic))) => assert_eq!(panic.message(), EXPECTED),
+            Err(StartError::Exit(ExitReason::Panic(panic))) => {
+                assert_eq!(panic.message(), EXPECTED)
+            }
             other => panic!("{other:?}"),
         }
         serves(&sup, &log).await;
@@ -37,8 +42,7 @@ fn panics_in_handle_terminate_and_drop_end_their_child_only() {
         let bystander = sup.start_child(Setup::new(0, &log)).await.unwrap();
 
         let handles = sup.start_child(Setup::new(1, &log)).await.unwrap();
-        handles.cast(Msg::Panic).unwrap();
-        assert_eq!(kind(&reason_of(&rt, &handles).await), "panic");
+        assert_eq!(kind(&told(&rt, &handles, Msg::Panic).await), "panic");
 
         let setup = Setup::new(2, &log).terminate(|_| async { panic!("{EXPECTED}") });
         let terminates = sup.start_child(setup).await.unwrap();
@@ -46,8 +50,8 @@ fn panics_in_handle_terminate_and_drop_end_their_child_only() {
 
         let setup = Setup::new(3, &log).on_drop(|| panic!("{EXPECTED}"));
         let drops = sup.start_child(setup).await.unwrap();
-        drops.cast(Msg::End(ExitReason::Normal)).unwrap();
-        assert_eq!(kind(&reason_of(&rt, &drops).await), "panic");
+        let reason = told(&rt, &drops, Msg::End(ExitReason::Normal)).await;
+        assert_eq!(kind(&reason), "panic");
 
         assert!(bystander.is_alive());
         serves(&sup, &log).await;
@@ -72,10 +76,7 @@ fn a_stop_goes_on_over_panics_in_terminate_and_drop() {
             tidy.start_child(setup.clone()).await.unwrap();
             plain.start_child(setup).await.unwrap();
         }
-        rt.exit(&tidy, ExitReason::Shutdown);
-        rt.exit(&plain, ExitReason::Shutdown);
-        assert_eq!(kind(&reason_of(&rt, &tidy).await), "shutdown");
-        assert_eq!(kind(&reason_of(&rt, &plain).await), "shutdown");
+        join(stop(&rt, &tidy), stop(&rt, &plain)).await;
         let dropped = |event| matches!(event, crate::support::Event::Dropped(_));
         assert_eq!(log.count(dropped), 600);
     });
@@ -145,8 +146,7 @@ fn panics_in_the_clone_and_the_drop_of_arguments_leave_the_supervisor_alone() {
         assert!(refused.iter().all(|start| matches!(start, Err(StartError::MaxChildren))));
         assert_eq!(sup.count(), 2);
         // The kept ones are dropped with the supervisor, one by one: two panics at once would abort.
-        rt.exit(&sup, ExitReason::Shutdown);
-        assert_eq!(kind(&reason_of(&rt, &sup).await), "shutdown");
+        stop(&rt, &sup).await;
     });
 }
 
@@ -155,8 +155,7 @@ fn starts_that_nobody_takes_drop_their_arguments_one_by_one() {
     expect_panics();
     everywhere(|rt| async move {
         let sup = DynamicSupervisor::<Miner>::temporary().start(&rt).await.unwrap();
-        rt.exit(&sup, ExitReason::Shutdown);
-        reason_of(&rt, &sup).await;
+        stop(&rt, &sup).await;
         let refused = sup.start_children((0..3).map(|_| Mine { clone: false, drop: true }));
         assert!(refused.await.iter().all(|start| matches!(start, Err(StartError::NoSupervisor))));
     });

@@ -13,7 +13,7 @@ use whitebeam_actor::{ExitReason, StartError};
 use whitebeam_supervisor::DynamicSupervisor;
 
 use crate::support::{
-    EXPECTED, Event, Gate, Log, Msg, Plain, Setup, everywhere, expect_panics, kind, reason_of,
+    EXPECTED, Event, Gate, Log, Msg, Plain, Setup, everywhere, expect_panics, stop,
 };
 
 #[test]
@@ -83,8 +83,7 @@ fn a_stop_does_not_wait_for_the_start_under_way_nor_for_those_behind_it() {
         let starts = sup.start_children((0..300).map(|id| Setup::new(id, &log).init_at(&never)));
         log.wait_for(Event::Init(0, 1)).await;
         assert_eq!(running.call(Msg::Who).await.unwrap().0, 9);
-        rt.exit(&sup, ExitReason::Shutdown);
-        assert_eq!(kind(&reason_of(&rt, &sup).await), "shutdown");
+        stop(&rt, &sup).await;
         for start in starts.await {
             assert!(matches!(start, Err(StartError::Exit(ExitReason::Shutdown))), "{start:?}");
         }

@@ -10,7 +10,7 @@ use whitebeam_actor::{Actor, Context, ExitReason, Pid, Reply, StartError, Target
 use whitebeam_supervisor::{ChildError, DynamicSupervisor, Partitions, Shutdown};
 
 use crate::support::{
-    Event, Gate, Log, Msg, Plain, Setup, Tidy, everywhere, kind, reason_of, simulated,
+    Event, Gate, Log, Msg, Plain, Setup, Tidy, end, everywhere, kind, simulated, stop,
 };
 
 #[test]
@@ -44,8 +44,7 @@ fn starts_under_way_are_answered_when_the_supervisor_stops() {
             .map(|id| rt.spawn_task(sup.start_child(Setup::new(id, &log).init_at(&never))))
             .collect();
         log.wait(20, |event| matches!(event, Event::Init(..))).await;
-        rt.exit(&sup, ExitReason::Shutdown);
-        assert_eq!(kind(&reason_of(&rt, &sup).await), "shutdown");
+        stop(&rt, &sup).await;
         for start in join_all(starts).await {
             assert!(matches!(start, Err(StartError::Exit(ExitReason::Shutdown))), "{start:?}");
         }
@@ -118,9 +117,8 @@ fn a_child_that_overstays_its_time_is_killed() {
         sup.terminate_child(&one).await.unwrap();
         assert!(rt.uptime() - before >= time);
         assert_eq!(kind(&down_one.await.reason), "killed");
-        rt.exit(&sup, ExitReason::Shutdown);
+        stop(&rt, &sup).await;
         assert_eq!(kind(&down_two.await.reason), "killed");
-        assert_eq!(kind(&reason_of(&rt, &sup).await), "shutdown");
         assert!(rt.uptime() - before >= 2 * time);
     });
 }
@@ -135,10 +133,11 @@ fn a_stop_in_the_middle_of_a_termination_answers_who_waits_for_it() {
         let child = sup.start_child(setup).await.unwrap();
         let ended = rt.spawn_task(sup.terminate_child(&child));
         log.wait_for(Event::Terminate(1)).await;
+        let down = rt.down(&sup);
         rt.exit(&sup, ExitReason::Shutdown);
         gate.open();
         ended.await.unwrap();
-        assert_eq!(kind(&reason_of(&rt, &sup).await), "shutdown");
+        assert_eq!(kind(&down.await.reason), "shutdown");
     });
 }
 
@@ -181,10 +180,9 @@ fn a_killed_supervisor_leaves_no_orphan_running() {
         for id in 0..20 {
             let setup = Setup::new(id, &log);
             let setup = if id % 2 == 0 { setup.traps() } else { setup };
-            ends.push(rt.down(&sup.start_child(setup).await.unwrap()));
+            ends.push(rt.down(sup.start_child(setup).await.unwrap()));
         }
-        rt.exit(&sup, ExitReason::Kill);
-        assert_eq!(kind(&reason_of(&rt, &sup).await), "killed");
+        assert_eq!(kind(&end(&rt, &sup, ExitReason::Kill).await), "killed");
         for end in join_all(ends).await {
             assert_eq!(kind(&end.reason), "shutdown");
         }
@@ -205,7 +203,7 @@ fn two_tiers_end_when_their_root_is_killed() {
             .unwrap();
         let mut ends = Vec::new();
         for id in 0..9 {
-            ends.push(rt.down(&sup.start_child(&id, Setup::new(id, &log)).await.unwrap()));
+            ends.push(rt.down(sup.start_child(&id, Setup::new(id, &log)).await.unwrap()));
         }
         ends.extend(sup.iter().map(|partition| rt.down(partition)));
         rt.exit(&sup, ExitReason::Kill);
@@ -232,7 +230,11 @@ impl Actor for Owner {
         Ok(Owner)
     }
 
-    async fn handle(&mut self, reason: ExitReason, _cx: &mut Context<Self>) -> Result<(), ExitReason> {
+    async fn handle(
+        &mut self,
+        reason: ExitReason,
+        _cx: &mut Context<Self>,
+    ) -> Result<(), ExitReason> {
         Err(reason)
     }
 }
@@ -284,7 +286,11 @@ impl Actor for Stranger {
         Ok(Stranger)
     }
 
-    async fn handle(&mut self, (pid, reason, reply): Self::Msg, cx: &mut Context<Self>) -> Result<(), ExitReason> {
+    async fn handle(
+        &mut self,
+        (pid, reason, reply): Self::Msg,
+        cx: &mut Context<Self>,
+    ) -> Result<(), ExitReason> {
         cx.exit(pid, reason);
         reply.send(());
         Ok(())
@@ -302,8 +308,7 @@ fn a_child_with_a_backlog_and_a_stuck_handler_is_stopped() {
         for _ in 0..1000 {
             child.cast(Msg::Wait(never.clone())).unwrap();
         }
-        rt.exit(&sup, ExitReason::Shutdown);
-        assert_eq!(kind(&reason_of(&rt, &sup).await), "shutdown");
+        stop(&rt, &sup).await;
         assert!(unread.await.is_err(), "its caller is told");
         assert!(log.has(Event::Dropped(1)));
     });
@@ -321,8 +326,7 @@ fn all_children_share_one_shutdown_time() {
             sup.start_child(setup).await.unwrap();
         }
         let before = rt.uptime();
-        rt.exit(&sup, ExitReason::Shutdown);
-        reason_of(&rt, &sup).await;
+        stop(&rt, &sup).await;
         let took = rt.uptime() - before;
         let longest = Duration::from_millis(149);
         assert!(took >= longest && took < longest + Duration::from_millis(20), "{took:?}");

@@ -8,7 +8,7 @@ use std::sync::{
 use whitebeam_actor::{Actor, Context, ExitReason};
 use whitebeam_supervisor::{DynamicSupervisor, PartitionedRef, Partitions};
 
-use crate::support::{kind, reason_of, threaded};
+use crate::support::{stop, threaded};
 
 const CHILDREN: usize = 10_000;
 
@@ -78,15 +78,16 @@ where
     assert!(started.iter().all(Result::is_ok));
     assert_eq!(counts.alive.load(Ordering::Relaxed), CHILDREN);
     assert_eq!(sup.count(), CHILDREN);
-    rt.exit(&sup, ExitReason::Shutdown);
-    assert_eq!(kind(&reason_of(&rt, &sup).await), "shutdown");
+    stop(&rt, &sup).await;
     check::<TIDY>(&counts);
     assert!(started.iter().flatten().all(|child| !child.is_alive()));
     assert_eq!(rt.processes().len(), 0);
 }
 
-async fn two_tier<const TIDY: bool>(rt: whitebeam_actor::Handle, spec: DynamicSupervisor<Counted<TIDY>>)
-where
+async fn two_tier<const TIDY: bool>(
+    rt: whitebeam_actor::Handle,
+    spec: DynamicSupervisor<Counted<TIDY>>,
+) where
     Counted<TIDY>: Actor<Args = Arc<Counts>>,
 {
     let counts = Arc::new(Counts::default());
@@ -99,8 +100,7 @@ where
     for (index, sup) in sups.iter().enumerate() {
         assert_eq!(sup.count(), CHILDREN / 7 + usize::from(index < CHILDREN % 7));
     }
-    rt.exit(&sups, ExitReason::Shutdown);
-    assert_eq!(kind(&reason_of(&rt, &sups).await), "shutdown");
+    stop(&rt, &sups).await;
     check::<TIDY>(&counts);
     assert_eq!(rt.processes().len(), 0);
 }

@@ -9,17 +9,15 @@ use std::{
 };
 
 use futures_util::future::join_all;
-use whitebeam_actor::{
-    CallError, ChildRef, ExitReason, Handle, SpawnOptions, StartError, Target,
-};
+use whitebeam_actor::{CallError, ChildRef, ExitReason, Handle, SpawnOptions, StartError, Target};
 use whitebeam_supervisor::{
     Child, ChildFailed, DynamicSupervisor, PartitionRef, PartitionSupervisor, Partitions, Restart,
     Shutdown, StartTree,
 };
 
 use crate::support::{
-    EXPECTED, Event, Gate, Log, Msg, Plain, Setup, Tidy, everywhere, expect_panics, kind, reason_of,
-    simulated,
+    EXPECTED, Event, Gate, Log, Msg, Plain, Setup, Tidy, end, everywhere, expect_panics, kind,
+    simulated, stop,
 };
 
 /// `n` workers with their index as id.
@@ -64,7 +62,11 @@ fn a_partition_that_does_not_start_takes_the_others_back() {
                 &rt,
                 10,
                 move |setup| {
-                    if setup.id == 7 { setup.init(move |_| async move { Err(failure()) }) } else { setup }
+                    if setup.id == 7 {
+                        setup.init(move |_| async move { Err(failure()) })
+                    } else {
+                        setup
+                    }
                 },
                 &log,
             )
@@ -239,8 +241,7 @@ fn a_crashed_supervisor_below_comes_back_empty_under_the_same_handle() {
         }
         let crashed = sups.partition(&0_u8);
         let first = crashed.target().unwrap();
-        rt.exit(first, ExitReason::Kill);
-        reason_of(&rt, first).await;
+        end(&rt, first, ExitReason::Kill).await;
         let child = loop {
             match crashed.start_child(Setup::new(8, &log)).await {
                 Ok(child) => break child,
@@ -280,8 +281,9 @@ fn supervisors_nest_to_any_depth_and_handles_go_on_over_restarts_above() {
         let leaf = middle.of(&2).clone();
         assert_eq!(leaf.call(Msg::Who).await.unwrap().0, 2);
         let first = leaf.target().unwrap();
+        let down = rt.down(first);
         rt.exit(&middle, ExitReason::Kill);
-        reason_of(&rt, first).await;
+        down.await;
         let (id, info) = loop {
             match leaf.call(Msg::Who).await {
                 Ok(who) => break who,
@@ -292,8 +294,7 @@ fn supervisors_nest_to_any_depth_and_handles_go_on_over_restarts_above() {
             }
         };
         assert_eq!((id, info.attempt), (2, 1), "a first start under a new supervisor");
-        rt.exit(&tree, ExitReason::Shutdown);
-        assert_eq!(kind(&reason_of(&rt, &tree).await), "shutdown");
+        stop(&rt, &tree).await;
         assert_eq!(rt.processes().len(), 0);
         assert!(matches!(leaf.call(Msg::Who).await, Err(CallError::NoProc)));
     });
@@ -363,8 +364,7 @@ fn each_shutdown_kind_holds_where_they_are_mixed() {
         let sup = sup.start(&rt).await.unwrap();
         let ends: Vec<_> = sup.iter().map(|child| rt.down(child)).collect();
         let before = rt.uptime();
-        rt.exit(&sup, ExitReason::Shutdown);
-        assert_eq!(kind(&reason_of(&rt, &sup).await), "shutdown");
+        stop(&rt, &sup).await;
         let took = rt.uptime() - before;
         assert!(took >= ms(300) && took < ms(330), "{took:?}");
         let reasons: Vec<_> =
@@ -389,8 +389,7 @@ fn partitions_stop_side_by_side() {
         };
         let sup = workers(&rt, 20, make, &log).await.unwrap();
         let before = rt.uptime();
-        rt.exit(&sup, ExitReason::Shutdown);
-        reason_of(&rt, &sup).await;
+        stop(&rt, &sup).await;
         let took = rt.uptime() - before;
         assert!(took >= ms(1000) && took < ms(1050), "{took:?}");
     });

@@ -29,7 +29,8 @@ fn zero_partitions_and_far_too_many() {
         is(zero, &SpecError::ZeroPartitions, "ask for 1 or more");
         let many = sup().partitions(Partitions::exactly(usize::MAX)).start(&rt).await;
         is(many, &SpecError::TooManyPartitions { asked: usize::MAX }, "at most");
-        let zero = PartitionSupervisor::new(Partitions::exactly(0), move |_| Child::nested("sup", sup()));
+        let zero =
+            PartitionSupervisor::new(Partitions::exactly(0), move |_| Child::nested("sup", sup()));
         is(zero.start(&rt).await, &SpecError::ZeroPartitions, "ask for 1 or more");
         assert_eq!(rt.processes().len(), 0);
     });
@@ -50,7 +51,8 @@ fn a_period_of_zero() {
         is(tiers.start(&rt).await, &period, hint);
         // Of a nested supervisor, however deep.
         let bad = move |_| Child::nested("bad", sup().intensity(1, Duration::ZERO));
-        let inner = move |_| Child::nested("inner", PartitionSupervisor::new(Partitions::exactly(2), bad));
+        let inner =
+            move |_| Child::nested("inner", PartitionSupervisor::new(Partitions::exactly(2), bad));
         let outer = PartitionSupervisor::new(Partitions::exactly(2), inner);
         is(outer.start(&rt).await, &period, hint);
         assert_eq!(rt.processes().len(), 0);
@@ -81,7 +83,11 @@ fn start_link_checks_as_well() {
             is(bad.start_link(cx).await, &SpecError::ZeroPartitions, "1 or more");
             Ok(Starter)
         }
-        async fn handle(&mut self, (): (), _: &mut whitebeam_actor::Context<Self>) -> Result<(), ExitReason> {
+        async fn handle(
+            &mut self,
+            (): (),
+            _: &mut whitebeam_actor::Context<Self>,
+        ) -> Result<(), ExitReason> {
             Ok(())
         }
     }
@@ -111,7 +117,8 @@ fn futures_and_handles_cross_threads() {
     fn is_sync<T: Send + Sync>(_: &T) {}
     everywhere(|rt| async move {
         let log = Log::new();
-        let start = DynamicSupervisor::<Plain>::temporary().partitions(Partitions::exactly(2)).start(&rt);
+        let start =
+            DynamicSupervisor::<Plain>::temporary().partitions(Partitions::exactly(2)).start(&rt);
         is_send(&start);
         let sups = start.await.unwrap();
         is_sync(&sups);

@@ -6,7 +6,7 @@ mod worker;
 use std::{future::Future, pin::pin, sync::Once, time::Duration};
 
 use futures_util::future::{Either, select};
-use whitebeam_actor::{ExitReason, Handle, Runtime, Target};
+use whitebeam_actor::{ActorRef, ExitReason, Handle, Runtime, Target};
 
 pub(crate) use self::log::{Event, Gate, Log};
 pub(crate) use self::worker::{Msg, Plain, Setup, Tidy};
@@ -23,26 +23,39 @@ pub(crate) fn everywhere<F: Future<Output = ()>>(test: impl Fn(Handle) -> F) {
 
 /// Runs a test on one worker and on four.
 pub(crate) fn threaded<F: Future<Output = ()>>(test: impl Fn(Handle) -> F) {
+    let longest = Duration::from_secs(60);
     for workers in [1, 4] {
         let rt = Runtime::builder().workers(workers).build().expect("threads to start");
-        run(&rt, &test, &format!("{workers} workers"));
+        run(&rt, &test, longest, &format!("{workers} workers"));
     }
 }
 
 /// Runs a test in virtual time.
 pub(crate) fn simulated<F: Future<Output = ()>>(test: impl Fn(Handle) -> F) {
+    // Virtual: it costs nothing to be generous, but for loops that look again and again.
+    let longest = Duration::from_secs(600);
     for seed in SEEDS {
         let rt = Runtime::simulated(seed).expect("a tag for pids");
-        run(&rt, &test, &format!("seed {seed}"));
+        run(&rt, &test, longest, &format!("seed {seed}"));
     }
 }
 
-fn run<F: Future<Output = ()>>(rt: &Runtime, test: impl Fn(Handle) -> F, place: &str) {
+fn run<F: Future<Output = ()>>(
+    rt: &Runtime,
+    test: impl Fn(Handle) -> F,
+    longest: Duration,
+    place: &str,
+) {
     rt.block_on(async {
         // No test comes near: it is met when something hangs, and names the place.
-        let late = rt.sleep(Duration::from_secs(120));
+        let late = rt.sleep(longest);
         if let Either::Right(_) = select(pin!(test(rt.handle())), late).await {
-            panic!("the test waited for 120 s on {place}: {:#?}", rt.processes());
+            let left = rt.processes();
+            panic!(
+                "the test waited for {longest:?} on {place}; {} processes: {:?}",
+                left.len(),
+                left.first()
+            );
         }
         let report = rt.shutdown(Duration::from_secs(20)).await;
         assert!(report.is_clean(), "left on {place}: {report}");
@@ -52,9 +65,31 @@ fn run<F: Future<Output = ()>>(rt: &Runtime, test: impl Fn(Handle) -> F, place: 
     assert_eq!(panics, 0, "panics that left a run on {place}");
 }
 
-/// Waits for the end of a process.
-pub(crate) async fn reason_of(rt: &Handle, process: impl Target) -> ExitReason {
-    rt.down(process).await.reason
+/// Sends an exit signal from outside, and waits for the end that follows from it.
+pub(crate) async fn end(rt: &Handle, process: impl Target, reason: ExitReason) -> ExitReason {
+    // Before the signal: a process that has ended has no reason any more.
+    let down = rt.down(&process);
+    rt.exit(process, reason);
+    down.await.reason
+}
+
+/// Sends a child a message that ends it, and waits for that.
+pub(crate) async fn told(rt: &Handle, child: &ActorRef<Msg>, msg: Msg) -> ExitReason {
+    let down = rt.down(child);
+    child.cast(msg).unwrap();
+    down.await.reason
+}
+
+/// Tells a supervisor to shut down, and waits until it has.
+pub(crate) async fn stop(rt: &Handle, supervisor: impl Target) {
+    assert_eq!(kind(&end(rt, supervisor, ExitReason::Shutdown).await), "shutdown");
+}
+
+/// Waits until something is so that no event tells of.
+pub(crate) async fn until(rt: &Handle, is_so: impl Fn() -> bool) {
+    while !is_so() {
+        rt.sleep(Duration::from_millis(1)).await;
+    }
 }
 
 /// The name of a reason, to compare: reasons carry values that cannot be.

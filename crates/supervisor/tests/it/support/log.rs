@@ -15,6 +15,8 @@ pub(crate) enum Event {
     Init(u64, u32),
     /// Its `init` is done.
     Started(u64),
+    /// It waits in a handler.
+    Waiting(u64),
     /// Its `terminate` runs.
     Terminate(u64),
     /// Its state was dropped.

@@ -81,6 +81,8 @@ pub(crate) enum Msg {
     Panic,
     /// Waits in the handler.
     Wait(Gate),
+    /// Waits in the handler, then ends with this reason.
+    WaitAndEnd(Gate, ExitReason),
     /// An exit signal that was trapped.
     Exit,
 }
@@ -117,6 +119,11 @@ impl<const TIDY: bool> Worker<TIDY> {
             Msg::End(reason) => return Err(reason),
             Msg::Panic => panic!("{}", super::EXPECTED),
             Msg::Wait(gate) => gate.passed().await,
+            Msg::WaitAndEnd(gate, reason) => {
+                self.setup.log.note(Event::Waiting(self.setup.id));
+                gate.passed().await;
+                return Err(reason);
+            }
             Msg::Exit => {}
         }
         Ok(())

@@ -9,7 +9,7 @@ use crate::shim::{Arc, thread};
 
 #[test]
 fn a_push_against_close_if_idle_is_handled_or_given_back() {
-    model(None, || {
+    model(8, || {
         let token = Token::new(());
         let owner = Arc::new(Owner::idle());
         let sender = {
@@ -34,7 +34,7 @@ fn a_push_against_close_if_idle_is_handled_or_given_back() {
 
 #[test]
 fn what_the_owner_wrote_before_it_closed_is_seen_by_who_is_refused() {
-    model(None, || {
+    model(8, || {
         let token = Token::new(());
         let owner = Arc::new(Owner::with(Inbox::scheduled(), |_, node| free_now(node)));
         let sender = {

@@ -8,7 +8,7 @@ use crate::shim::{Arc, thread};
 
 #[test]
 fn two_senders_keep_their_orders() {
-    model(Some(6), || {
+    model(4, || {
         let token = Token::new(());
         let owner = Arc::new(Owner::idle());
         let other = {
@@ -34,7 +34,7 @@ fn two_senders_keep_their_orders() {
 
 #[test]
 fn signals_and_messages_of_three_threads_all_arrive() {
-    model(Some(4), || {
+    model(3, || {
         let token = Token::new(());
         let owner = Arc::new(Owner::idle());
         let senders = [(&SIGNAL, 1), (&MESSAGE, 2)].map(|(vt, id)| {

@@ -54,7 +54,7 @@ fn call_then_cast_at_the_same_address(request: &'static NodeVt) {
 
 #[test]
 fn a_detached_node_may_come_back_at_the_same_address() {
-    model(None, || call_then_cast_at_the_same_address(&REQUEST));
+    model(5, || call_then_cast_at_the_same_address(&REQUEST));
 }
 
 /// The same with a kind that lacks the flag: the model would notice if `detach` did nothing.
@@ -62,5 +62,5 @@ fn a_detached_node_may_come_back_at_the_same_address() {
 #[should_panic(expected = "assertion `left == right` failed: [")]
 fn without_detach_the_cursor_takes_the_message_for_the_request() {
     static CARELESS: NodeVt = NodeVt { detach: false, ..REQUEST };
-    model(None, || call_then_cast_at_the_same_address(&CARELESS));
+    model(5, || call_then_cast_at_the_same_address(&CARELESS));
 }

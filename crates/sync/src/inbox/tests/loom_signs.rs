@@ -1,20 +1,21 @@
 //! Flags and wakes against messages and settling.
 
-use super::super::Push;
-use super::support::{MESSAGE, Owner, Token, node};
+use super::super::{Inbox, Push};
+use super::support::{MESSAGE, Owner, REQUEST, Token, free_now, node};
 use crate::shim::atomic::{AtomicU32, Ordering};
 use crate::shim::{Arc, thread};
 
-/// Explores every interleaving of `f` with at most so many preemptions; all of them if none is given.
-pub(super) fn model(preemptions: Option<usize>, f: impl Fn() + Sync + Send + 'static) {
+/// Explores every interleaving of `f` with at most so many preemptions. What each model takes is
+/// the most that ends within some seconds.
+pub(super) fn model(preemptions: usize, f: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = preemptions;
+    builder.preemption_bound = Some(preemptions);
     builder.check(f);
 }
 
 #[test]
 fn a_message_and_a_flag_both_arrive() {
-    model(None, || {
+    model(6, || {
         let token = Token::new(());
         let owner = Arc::new(Owner::idle());
         let other = {
@@ -35,7 +36,7 @@ fn a_message_and_a_flag_both_arrive() {
 
 #[test]
 fn a_message_and_two_flags_all_arrive() {
-    model(Some(4), || {
+    model(3, || {
         let token = Token::new(());
         let owner = Arc::new(Owner::idle());
         let others = [1, 2].map(|flag| {
@@ -52,6 +53,32 @@ fn a_message_and_two_flags_all_arrive() {
         assert_eq!(owner.logged(), [7]);
         assert_eq!(owner.flags.load(Ordering::Relaxed), 3);
     });
+}
+
+#[test]
+fn a_wake_and_a_flag_survive_a_message_that_comes_after_them() {
+    for vt in [&MESSAGE, &REQUEST] {
+        model(5, move || {
+            let token = Token::new(());
+            let owner = Arc::new(Owner::with(Inbox::idle(), |_, node| free_now(node)));
+            let other = {
+                let owner = owner.clone();
+                thread::spawn(move || {
+                    let push = owner.inbox.wake();
+                    owner.follow(push);
+                    let push = owner.inbox.raise(1);
+                    owner.follow(push);
+                })
+            };
+            owner.push(node(vt, 7, &token));
+            other.join().unwrap();
+            assert!(owner.inbox.is_idle());
+            assert_eq!(owner.logged(), [7]);
+            assert_eq!(owner.wakes.load(Ordering::Relaxed), 1);
+            assert_eq!(owner.flags.load(Ordering::Relaxed), 1);
+            assert_eq!(Token::strong_count(&token), 1);
+        });
+    }
 }
 
 /// What a waker wrote is seen by a poll that follows the wake: the owner drains, then polls (reads
@@ -75,7 +102,7 @@ fn a_wake_against_settle_leads_to_a_poll_that_sees_what_was_written() {
             }
         }
     }
-    model(None, || {
+    model(6, || {
         let task = Arc::new(Task {
             owner: Owner::idle(),
             ready: AtomicU32::new(0),
