@@ -7,7 +7,10 @@ use std::{
 };
 
 use whitebeam_scheduler::Handle;
-use whitebeam_sync::shim::{hint, thread::{self, Thread}};
+use whitebeam_sync::shim::{
+    hint,
+    thread::{self, Thread},
+};
 
 /// How long a thread looks before it sleeps. By the W6x workload: an idle runtime answers within two
 /// transfers of a cache line; a wake by the kernel costs ten times that.

@@ -179,7 +179,10 @@ pub(crate) fn waiting<M: 'static, T: 'static>(f: impl FnOnce(Reply<T>) -> M) -> 
 
 const fn whole_reply_at<M: 'static, T: 'static>() -> u16 {
     // A request of more than 64 KiB inline would push the reply out of reach of the offset.
-    assert!(WholeNode::<M, T>::REPLY_AT <= u16::MAX as usize, "a request is at most 63 KiB: box large parts");
+    assert!(
+        WholeNode::<M, T>::REPLY_AT <= u16::MAX as usize,
+        "a request is at most 63 KiB: box large parts"
+    );
     WholeNode::<M, T>::REPLY_AT as u16
 }
 
@@ -260,7 +263,11 @@ unsafe fn free_node(node: NonNull<CallNode>) {
 ///
 /// # Safety
 /// Called once per node, by the owner of its `Reply`, after the value was written if `answer` says so.
-pub(crate) unsafe fn complete<T>(node: NonNull<CallNode>, answer: Answer, reason: Option<ExitReason>) {
+pub(crate) unsafe fn complete<T>(
+    node: NonNull<CallNode>,
+    answer: Answer,
+    reason: Option<ExitReason>,
+) {
     // SAFETY: the reply's side keeps the node.
     let head = unsafe { node.as_ref() };
     // SAFETY: the caller's side reads both only after the word says replied.
@@ -511,7 +518,9 @@ mod strays {
             let mut strays = STRAYS.lock();
             strays.push(Stray(node));
             // SAFETY: a stray is kept by this list alone.
-            strays.extract_if(.., |s| unsafe { s.0.as_ref() }.taken.load(Ordering::Acquire)).collect()
+            strays
+                .extract_if(.., |s| unsafe { s.0.as_ref() }.taken.load(Ordering::Acquire))
+                .collect()
         };
         for Stray(node) in freed {
             // SAFETY: taken, and out of the list: this is the last owner.
@@ -519,7 +528,6 @@ mod strays {
         }
     }
 }
-
 
 /// Whether the caller of `node` still waits.
 pub(crate) fn is_awaited(node: NonNull<CallNode>) -> bool {

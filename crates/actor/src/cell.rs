@@ -168,11 +168,7 @@ pub(crate) const fn is_boxed<A>() -> bool {
 }
 
 pub(crate) const fn class_of<A>() -> Class {
-    let size = if is_boxed::<A>() {
-        size_of::<Cell<NonNull<A>>>()
-    } else {
-        size_of::<Cell<A>>()
-    };
+    let size = if is_boxed::<A>() { size_of::<Cell<NonNull<A>>>() } else { size_of::<Cell<A>>() };
     match Class::for_size(size) {
         Some(class) => class,
         None => panic!("a state that is not boxed fits the largest class"),
@@ -248,7 +244,8 @@ impl CellPtr {
     #[inline]
     pub(crate) fn state<A>(self) -> *mut A {
         if is_boxed::<A>() {
-            let slot = self.0.as_ptr().wrapping_byte_add(offset_of!(Cell<*mut A>, state)).cast::<*mut A>();
+            let slot =
+                self.0.as_ptr().wrapping_byte_add(offset_of!(Cell<*mut A>, state)).cast::<*mut A>();
             // SAFETY: the slot lies inside the cell (class_of counts it) and was written by
             // `write_state`; callers hold the bit STATE.
             unsafe { *slot }
@@ -263,7 +260,8 @@ impl CellPtr {
     /// The caller is the owner, the cell was made for `A`, and there is no state yet.
     pub(crate) unsafe fn write_state<A>(self, state: A) {
         if is_boxed::<A>() {
-            let slot = self.0.as_ptr().wrapping_byte_add(offset_of!(Cell<*mut A>, state)).cast::<*mut A>();
+            let slot =
+                self.0.as_ptr().wrapping_byte_add(offset_of!(Cell<*mut A>, state)).cast::<*mut A>();
             // SAFETY: inside the cell, see `state`.
             unsafe { slot.write(Box::into_raw(Box::new(state))) };
         } else {
@@ -564,4 +562,3 @@ impl std::fmt::Debug for CellRef {
         self.0.pid().fmt(f)
     }
 }
-

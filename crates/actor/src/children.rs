@@ -383,7 +383,9 @@ enum Told {
 /// until then a child that ends waits in it with its alive reference, so that no entry is stale.
 pub(crate) fn gather(cell: CellPtr) -> Vec<CellRef> {
     match owned(cell) {
-        Some(set) if set.live > 0 => set.table.iter().flatten().map(|child| child.to_ref()).collect(),
+        Some(set) if set.live > 0 => {
+            set.table.iter().flatten().map(|child| child.to_ref()).collect()
+        }
         _ => Vec::new(),
     }
 }

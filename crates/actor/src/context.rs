@@ -245,7 +245,14 @@ impl<A: Actor> Context<A> {
         let Some(set) = (unsafe { children::of(self.cell) }) else {
             panic!("`spawn_child` before `supervise`");
         };
-        match spawn::spawn::<B>(shared, args, options, info, ack, Relation::Supervised(self.cell, set)) {
+        match spawn::spawn::<B>(
+            shared,
+            args,
+            options,
+            info,
+            ack,
+            Relation::Supervised(self.cell, set),
+        ) {
             Ok(Spawned { cell, key }) => key.map(|key| (key, ActorRef::from_cell(cell))),
             Err(refused) => {
                 let _ = refused.answer(shared);
@@ -289,7 +296,12 @@ impl<A: Actor> Spawner<'_, A> {
         Relation::Plain(Some(self.cx.pid()))
     }
 
-    fn go<B: Actor>(self, args: B::Args, ack: Option<StartReply<B::Msg>>, how: Relation<'_>) -> ActorRef<B::Msg> {
+    fn go<B: Actor>(
+        self,
+        args: B::Args,
+        ack: Option<StartReply<B::Msg>>,
+        how: Relation<'_>,
+    ) -> ActorRef<B::Msg> {
         let shared = self.cx.cell.shared();
         match spawn::spawn::<B>(shared, args, self.options, None, ack, how) {
             Ok(spawned) => ActorRef::from_cell(spawned.cell),

@@ -31,13 +31,7 @@ use std::{
     task::{Context as TaskContext, Poll},
 };
 
-use crate::{
-    Actor, Context, ExitReason,
-    cell::CellPtr,
-    local,
-    timeouts::LazyTimeout,
-    waker,
-};
+use crate::{Actor, Context, ExitReason, cell::CellPtr, local, timeouts::LazyTimeout, waker};
 
 /// What a frame's future comes to.
 pub(crate) type Outcome = Result<(), ExitReason>;

@@ -2,10 +2,7 @@
 
 use whitebeam_sync::shim::atomic::Ordering;
 
-use crate::{
-    Pid,
-    cell::CellRef,
-};
+use crate::{Pid, cell::CellRef};
 
 /// A look at one process. Taken from counters that the process keeps for itself: reading them costs it
 /// nothing, and works while it is stuck in a handler.
@@ -50,4 +47,3 @@ pub(crate) fn of(cell: &CellRef) -> Option<Info> {
         actor: (ptr.vt().type_name)(),
     })
 }
-

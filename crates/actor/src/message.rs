@@ -67,9 +67,7 @@ pub(crate) fn uncounted<M: 'static>(msg: M) -> NonNull<Node> {
 fn make<M>(msg: M, vt: &'static NodeVt) -> NonNull<Node> {
     // SAFETY: the layout has at least a node's size.
     let memory = unsafe { alloc(MessageNode::<M>::LAYOUT) }.cast::<MessageNode<M>>();
-    let Some(memory) = NonNull::new(memory) else {
-        handle_alloc_error(MessageNode::<M>::LAYOUT)
-    };
+    let Some(memory) = NonNull::new(memory) else { handle_alloc_error(MessageNode::<M>::LAYOUT) };
     // SAFETY: freshly allocated with this type's layout.
     unsafe { memory.write(MessageNode { node: Node::new(vt), msg }) };
     memory.cast()

@@ -7,7 +7,10 @@ use std::{
     task::{Context as TaskContext, Poll},
 };
 
-use crate::{CallError, Reply, call::{self, Waiting}};
+use crate::{
+    CallError, Reply,
+    call::{self, Waiting},
+};
 
 /// The future of a [`Reply`] that is already on its way.
 #[must_use = "a future does nothing until it is awaited"]

@@ -90,9 +90,7 @@ impl ExitReason {
                 // `dyn Error` has no `Any`: its own downcast needs `T: Error`, which is not asked
                 // for here. Errors are wrapped when they are made, see `From<E>` below.
                 let wrapped: &(dyn Error + 'static) = &**error;
-                wrapped
-                    .downcast_ref::<Wrapped>()
-                    .and_then(|w| w.value.downcast_ref())
+                wrapped.downcast_ref::<Wrapped>().and_then(|w| w.value.downcast_ref())
             }
             _ => None,
         }
@@ -110,10 +108,7 @@ impl ExitReason {
 
     /// Whether this is an ordered end: `Normal`, `Shutdown` or `ShutdownWith`.
     pub fn is_orderly(&self) -> bool {
-        matches!(
-            self,
-            ExitReason::Normal | ExitReason::Shutdown | ExitReason::ShutdownWith(_)
-        )
+        matches!(self, ExitReason::Normal | ExitReason::Shutdown | ExitReason::ShutdownWith(_))
     }
 
     /// What the payload of a caught panic says, with the place where it happened if the runtime's hook

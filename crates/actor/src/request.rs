@@ -201,10 +201,9 @@ impl<'a, M, T> Call<'a, M, T> {
         let CallFuture { mut waiting, to, timeout_ns, .. } = self.future;
         let timeout = (timeout_ns != NEVER).then(|| Duration::from_nanos(timeout_ns));
         blocking::wait(scheduler, timeout, |waker| {
-            if waiting.is_unsent()
-                && !waiting.register(waker) && !waiting.send(cell) {
-                    return Some(Err(to.refusal()));
-                }
+            if waiting.is_unsent() && !waiting.register(waker) && !waiting.send(cell) {
+                return Some(Err(to.refusal()));
+            }
             waiting.is_replied().then(|| waiting.finish())
         })
         .unwrap_or(Err(CallError::Timeout { accepted: true }))

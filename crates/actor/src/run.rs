@@ -23,14 +23,10 @@ use std::{
 };
 
 use whitebeam_scheduler::{Ran, RunHeader, RunVt, Turn};
-use whitebeam_sync::{
-    node::Node,
-    shim::atomic::Ordering,
-};
+use whitebeam_sync::{node::Node, shim::atomic::Ordering};
 
 use crate::{
-    Actor, Context, ExitReason,
-    call,
+    Actor, Context, ExitReason, call,
     cell::{ActorVt, CellPtr, bit, class_of, flag, is_boxed, type_name},
     children,
     contain::contain,
@@ -116,9 +112,7 @@ unsafe fn run<A: Actor>(header: NonNull<RunHeader>, turn: &mut Turn<'_>) -> Ran 
             }
             Ran::Again
         }
-        Ok(Flow::End) => {
-            finished(cell, ext::exit_reason(cell))
-        }
+        Ok(Flow::End) => finished(cell, ext::exit_reason(cell)),
         Err(panic) => finished(cell, panic),
     }
 }
@@ -146,7 +140,11 @@ fn messages<A: Actor>(cell: CellPtr, turn: &mut Turn<'_>) -> Flow {
         let bits = header.bits.load(Ordering::Relaxed);
         let suspended = !header.frame.load(Ordering::Relaxed).is_null();
         let mut handle = true;
-        if suspended || drained.tagged || bits & ATTENTION != 0 || header.inbox.flags() & flag::RUN != 0 {
+        if suspended
+            || drained.tagged
+            || bits & ATTENTION != 0
+            || header.inbox.flags() & flag::RUN != 0
+        {
             match attend::<A>(cell, drained.woken, turn) {
                 Next::Messages => {}
                 Next::Settle => handle = false,

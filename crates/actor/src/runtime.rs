@@ -16,8 +16,7 @@ use crate::{
     oneshot::oneshot,
     panic_place,
     shared::Shared,
-    shutdown,
-    signal,
+    shutdown, signal,
     spawn::{self, Relation},
 };
 
@@ -310,7 +309,11 @@ impl Handle {
 }
 
 impl RuntimeSpawner<'_> {
-    fn go<A: Actor>(self, args: A::Args, ack: Option<crate::StartReply<A::Msg>>) -> ActorRef<A::Msg> {
+    fn go<A: Actor>(
+        self,
+        args: A::Args,
+        ack: Option<crate::StartReply<A::Msg>>,
+    ) -> ActorRef<A::Msg> {
         let shared = &self.handle.shared;
         match spawn::spawn::<A>(shared, args, self.options, None, ack, Relation::Plain(None)) {
             Ok(spawned) => ActorRef::from_cell(spawned.cell),

@@ -20,7 +20,10 @@ use std::{
 
 use whitebeam_scheduler::Handle as SchedulerHandle;
 use whitebeam_sync::{
-    shim::{Mutex, atomic::{AtomicBool, AtomicIsize, AtomicU64, Ordering}},
+    shim::{
+        Mutex,
+        atomic::{AtomicBool, AtomicIsize, AtomicU64, Ordering},
+    },
     slab::{Class, Slab, Slot},
 };
 

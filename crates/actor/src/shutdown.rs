@@ -200,7 +200,11 @@ async fn within_time<T>(
     deadline: Time,
     ended: crate::oneshot::Answered<T>,
 ) -> bool {
-    use std::{future::{Future, poll_fn}, pin::pin, task::Poll};
+    use std::{
+        future::{Future, poll_fn},
+        pin::pin,
+        task::Poll,
+    };
     let mut ended = pin!(ended);
     let mut timer = pin!(scheduler.sleep_until(deadline));
     poll_fn(|cx| {

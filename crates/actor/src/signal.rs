@@ -17,8 +17,7 @@ use whitebeam_sync::{
 };
 
 use crate::{
-    ExitReason, Pid,
-    call,
+    ExitReason, Pid, call,
     cell::{CellPtr, bit, flag},
     children,
     contain::contain,
@@ -164,7 +163,12 @@ pub(crate) unsafe fn receive(cell: CellPtr, cursor: &mut Cursor, node: NonNull<N
 ///
 /// # Safety
 /// As for [`receive`].
-pub(crate) unsafe fn receive_late(cell: CellPtr, cursor: &mut Cursor, node: NonNull<Node>, reason: &ExitReason) {
+pub(crate) unsafe fn receive_late(
+    cell: CellPtr,
+    cursor: &mut Cursor,
+    node: NonNull<Node>,
+    reason: &ExitReason,
+) {
     // SAFETY: the drain hands over whole nodes.
     if unsafe { Node::vt(node) }.tag == tag::CHILD_DOWN {
         cell.header().took(1);
@@ -199,7 +203,13 @@ pub(crate) unsafe fn receive_late(cell: CellPtr, cursor: &mut Cursor, node: NonN
 /// From the parent, an orderly reason ends the process in order, trapping or not, and any other ends a
 /// trapping one in order. For a process that was started by the runtime, what is sent from outside
 /// comes from its parent.
-fn receive_exit(cell: CellPtr, cursor: &mut Cursor, from: Option<Pid>, reason: ExitReason, link: bool) {
+fn receive_exit(
+    cell: CellPtr,
+    cursor: &mut Cursor,
+    from: Option<Pid>,
+    reason: ExitReason,
+    link: bool,
+) {
     let header = cell.header();
     if link {
         if !from.is_some_and(|from| link::receive_end(cell, from)) {

@@ -16,12 +16,11 @@ use whitebeam_sync::{
 };
 
 use crate::{
-    Actor, ActorRef, Pid, SpawnOptions, StartInfo, StartError, StartReply,
+    Actor, ActorRef, Pid, SpawnOptions, StartError, StartInfo, StartReply,
     cell::{self, CellPtr, CellRef, Header, bit},
     children::{ChildKey, ChildSet, DOWN_VT},
     ext::Ext,
-    link,
-    local,
+    link, local,
     message::tag,
     monitor::{self, Down, MonitorRef},
     run::Table,
@@ -125,7 +124,9 @@ pub(crate) fn spawn<A: Actor>(
     let init = init_node::<A>(args, ack);
     let header = slot.ptr.cast::<Header>();
     // SAFETY: a fresh slot of at least a header's size and the state's.
-    unsafe { Header::init(header, const { &Table::<A>::VT }, bit::INIT, Node::new(&DOWN_VT), init) };
+    unsafe {
+        Header::init(header, const { &Table::<A>::VT }, bit::INIT, Node::new(&DOWN_VT), init)
+    };
     // SAFETY: initialised just above; allocated until its references are gone.
     let cell = unsafe { CellPtr::new(header) };
     if name.is_some() || info.is_some() {
@@ -206,9 +207,7 @@ pub(crate) fn monitored<A: Actor, M: Send + 'static>(
     // SAFETY: called from the parent's context: by its owner.
     let id = unsafe { monitor::prepare(parent, f) };
     match spawn::<A>(shared, args, options, None, None, Relation::Monitored(parent, id)) {
-        Ok(spawned) => {
-            (ActorRef::from_cell(spawned.cell), MonitorRef { owner: parent.pid(), id })
-        }
+        Ok(spawned) => (ActorRef::from_cell(spawned.cell), MonitorRef { owner: parent.pid(), id }),
         Err(refused) => {
             let nobody = refused.answer(shared);
             monitor::nobody_there(parent, id, nobody.pid());
@@ -216,7 +215,6 @@ pub(crate) fn monitored<A: Actor, M: Send + 'static>(
         }
     }
 }
-
 
 /// An actor that is never run.
 struct Nobody;
@@ -229,7 +227,11 @@ impl Actor for Nobody {
         Ok(Nobody)
     }
 
-    async fn handle(&mut self, (): (), _cx: &mut crate::Context<Self>) -> Result<(), crate::ExitReason> {
+    async fn handle(
+        &mut self,
+        (): (),
+        _cx: &mut crate::Context<Self>,
+    ) -> Result<(), crate::ExitReason> {
         Ok(())
     }
 }
@@ -246,7 +248,9 @@ pub(crate) fn ended_process(shared: &Shared) -> CellRef {
     let header = slot.ptr.cast::<Header>();
     let init = init_node::<Nobody>((), None);
     // SAFETY: a fresh slot of a cell's size.
-    unsafe { Header::init(header, const { &Table::<Nobody>::VT }, bit::INIT, Node::new(&DOWN_VT), init) };
+    unsafe {
+        Header::init(header, const { &Table::<Nobody>::VT }, bit::INIT, Node::new(&DOWN_VT), init)
+    };
     // SAFETY: initialised just above; allocated until its references are gone.
     let cell = unsafe { CellPtr::new(header) };
     // SAFETY: this slot, initialised, not published yet. One reference for the process, one for us.

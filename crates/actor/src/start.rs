@@ -8,9 +8,7 @@ use std::{
 };
 
 use crate::{
-    ActorRef, CallError, ExitReason, Reply, StartError,
-    oneshot::Answered,
-    request::CallFuture,
+    ActorRef, CallError, ExitReason, Reply, StartError, oneshot::Answered, request::CallFuture,
 };
 
 /// Who is told that a process has started, or why not.
@@ -39,7 +37,9 @@ impl<M: Send + 'static> Start<M> {
 
     /// The start that a supervisor was asked for by this call: for who writes supervisors. The request
     /// goes out when this is first polled.
-    pub fn asked<R: 'static>(call: CallFuture<'static, R, Result<ActorRef<M>, StartError>>) -> Self {
+    pub fn asked<R: 'static>(
+        call: CallFuture<'static, R, Result<ActorRef<M>, StartError>>,
+    ) -> Self {
         Start(Way::Asked(call.erase()))
     }
 

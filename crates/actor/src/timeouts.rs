@@ -24,7 +24,10 @@ use std::{
 use whitebeam_scheduler::{Expire, Time};
 use whitebeam_sync::{
     inbox::Push,
-    shim::{Mutex, atomic::{AtomicBool, Ordering}},
+    shim::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use crate::{

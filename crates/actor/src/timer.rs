@@ -6,7 +6,11 @@
 //! owner's side.
 #![expect(unsafe_code, reason = "the owner's part of a cell is reached by pointer")]
 
-use std::{ptr::NonNull, sync::{Arc, OnceLock, Weak}, time::Duration};
+use std::{
+    ptr::NonNull,
+    sync::{Arc, OnceLock, Weak},
+    time::Duration,
+};
 
 use whitebeam_scheduler::{Expire, Time, TimerKey};
 use whitebeam_sync::{inbox::Cursor, node::Node};

@@ -77,8 +77,9 @@ impl Actor for Server {
                 reply.send(a? * 10 + b?);
             }
             Msg::AskMany(other, reply) => {
-                let mut calls: FuturesUnordered<_> =
-                    (0..100).map(|n| other.call(|r| Msg::Echo(n, r)).owned().into_future()).collect();
+                let mut calls: FuturesUnordered<_> = (0..100)
+                    .map(|n| other.call(|r| Msg::Echo(n, r)).owned().into_future())
+                    .collect();
                 let mut sum = 0;
                 while let Some(n) = calls.next().await {
                     sum += n?;
@@ -194,7 +195,11 @@ impl Actor for Impatient {
     async fn init((): (), _cx: &mut Context<Self>) -> Result<Self, ExitReason> {
         Ok(Impatient)
     }
-    async fn handle(&mut self, (server, time, reply): Self::Msg, _cx: &mut Context<Self>) -> Result<(), ExitReason> {
+    async fn handle(
+        &mut self,
+        (server, time, reply): Self::Msg,
+        _cx: &mut Context<Self>,
+    ) -> Result<(), ExitReason> {
         // Answered at once, then one that is not: the timeout of the first must not end the second.
         server.call(|r| Msg::Echo(1, r)).timeout(time).await?;
         reply.send(server.call(Msg::Keep).timeout(time).await);
@@ -227,7 +232,10 @@ fn a_call_that_lost_a_race_is_forgotten() {
                 futures_util::future::Either::Right((n_back, _slow)) => {
                     assert_eq!(n_back.expect("echo"), n);
                 }
-                other => panic!("a kept reply came first: {}", matches!(other, futures_util::future::Either::Left(_))),
+                other => panic!(
+                    "a kept reply came first: {}",
+                    matches!(other, futures_util::future::Either::Left(_))
+                ),
             }
         }
         a.cast(Msg::AnswerKept(0)).expect("cast");
@@ -240,12 +248,23 @@ fn the_reply_may_be_given_away_before_the_request_is_sent() {
     everywhere(|rt| async move {
         let a = rt.start::<Server>(()).await.expect("start");
         // Answered by the closure itself.
-        let answered = a.call(|r: Reply<u32>| { r.send(11); Msg::AnswerKept(0) }).await;
+        let answered = a
+            .call(|r: Reply<u32>| {
+                r.send(11);
+                Msg::AnswerKept(0)
+            })
+            .await;
         assert_eq!(answered.expect("answered"), 11);
         // Taken out of the closure, and answered from here while the request waits elsewhere.
         for _ in 0..100 {
             let mut stolen = None;
-            let mut call = std::pin::pin!(a.call(|r: Reply<u32>| { stolen = Some(r); Msg::AnswerKept(0) }).into_future());
+            let mut call = std::pin::pin!(
+                a.call(|r: Reply<u32>| {
+                    stolen = Some(r);
+                    Msg::AnswerKept(0)
+                })
+                .into_future()
+            );
             assert!(call.as_mut().now_or_never().is_none());
             stolen.take().expect("the closure ran").send(12);
             assert_eq!(call.await.expect("answered"), 12);

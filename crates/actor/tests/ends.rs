@@ -78,7 +78,8 @@ fn terminate_comes_first_then_the_state_then_the_down() {
         let events = Events::new();
         let watcher = plain(&rt).await;
         let script = Script::new().tell_terminate(&events).tell_drop(&events);
-        let tidy = rt.with(SpawnOptions::new().name("tidy")).start::<Tidy>(script).await.expect("start");
+        let tidy =
+            rt.with(SpawnOptions::new().name("tidy")).start::<Tidy>(script).await.expect("start");
         let (pid, told) = (tidy.pid(), events.clone());
         ask(&watcher, move |cx| cx.monitor(pid, down(&told, 1))).await;
         settled(&tidy).await;
@@ -98,8 +99,18 @@ fn a_suspended_handler_goes_before_the_state_and_unread_messages_after() {
         let puppet = rt.start::<Plain>(Script::new().tell_drop(&events)).await.expect("start");
         puppet.cast(hang(&events, marked(&events, 1))).expect("cast");
         let (first, second) = (marked(&events, 2), marked(&events, 3));
-        puppet.cast(now(move |_| { drop(first); Ok(()) })).expect("cast");
-        puppet.cast(now(move |_| { drop(second); Ok(()) })).expect("cast");
+        puppet
+            .cast(now(move |_| {
+                drop(first);
+                Ok(())
+            }))
+            .expect("cast");
+        puppet
+            .cast(now(move |_| {
+                drop(second);
+                Ok(())
+            }))
+            .expect("cast");
         events.hanging().await;
         let end = rt.down(&puppet);
         rt.exit(&puppet, ExitReason::Kill);
@@ -159,7 +170,14 @@ fn a_call_behind_the_end_is_answered_with_the_reason() {
         events.hanging().await;
         let mut calls = Vec::new();
         for _ in 0..100 {
-            let mut call = puppet.call(|reply: Reply<()>| now(move |_| { reply.send(()); Ok(()) })).into_future();
+            let mut call = puppet
+                .call(|reply: Reply<()>| {
+                    now(move |_| {
+                        reply.send(());
+                        Ok(())
+                    })
+                })
+                .into_future();
             assert!((&mut call).now_or_never().is_none());
             calls.push(call);
         }
@@ -291,7 +309,8 @@ fn an_exit_signal_ends_a_stopped_process_whose_handler_goes_on() {
     everywhere(|rt| async move {
         for (signal, killed) in [(because("signal"), false), (ExitReason::Kill, true)] {
             let events = Events::new();
-            let tidy = rt.start::<Tidy>(Script::new().tell_terminate(&events)).await.expect("start");
+            let tidy =
+                rt.start::<Tidy>(Script::new().tell_terminate(&events)).await.expect("start");
             let told = events.clone();
             tidy.cast(later(move |_, cx| {
                 async move {
@@ -410,7 +429,10 @@ fn a_panic_while_the_state_or_the_frame_is_dropped_replaces_an_orderly_reason_on
     everywhere(|rt| async move {
         // The state's.
         for (given, replaced) in [(ExitReason::Normal, true), (because("kept"), false)] {
-            let puppet = rt.start::<Plain>(Script::new().on_drop(|| panic!("{EXPECTED}"))).await.expect("start");
+            let puppet = rt
+                .start::<Plain>(Script::new().on_drop(|| panic!("{EXPECTED}")))
+                .await
+                .expect("start");
             let end = rt.down(&puppet);
             puppet.cast(stop(given)).expect("cast");
             let reason = end.await.reason;
@@ -448,19 +470,38 @@ fn bombs_in_unread_messages_timers_and_monitors_go_off_without_harm() {
     everywhere(|rt| async move {
         let events = Events::new();
         let target = plain(&rt).await;
-        let puppet = rt.with(SpawnOptions::new().name("n")).start::<Plain>(Script::new().tell_drop(&events)).await.expect("start");
+        let puppet = rt
+            .with(SpawnOptions::new().name("n"))
+            .start::<Plain>(Script::new().tell_drop(&events))
+            .await
+            .expect("start");
         let linked = rt.start::<Plain>(Script::new().trap(&events)).await.expect("start");
         let (pid, to) = (target.pid(), linked.clone());
         ask(&puppet, move |cx| {
             cx.link(&to);
             for _ in 0..3 {
                 let (in_timer, in_monitor, in_interval) = (bomb(), bomb(), bomb());
-                cx.send_after(Duration::from_secs(9), now(move |_| { drop(in_timer); Ok(()) }));
-                cx.interval(Duration::from_secs(9), move || { let _held = &in_interval; now(|_| Ok(())) });
-                cx.monitor(pid, move |_| { drop(in_monitor); now(|_| Ok(())) });
+                cx.send_after(
+                    Duration::from_secs(9),
+                    now(move |_| {
+                        drop(in_timer);
+                        Ok(())
+                    }),
+                );
+                cx.interval(Duration::from_secs(9), move || {
+                    let _held = &in_interval;
+                    now(|_| Ok(()))
+                });
+                cx.monitor(pid, move |_| {
+                    drop(in_monitor);
+                    now(|_| Ok(()))
+                });
             }
             let in_trap = bomb();
-            cx.trap_exit(move |_| { let _held = &in_trap; now(|_| Ok(())) });
+            cx.trap_exit(move |_| {
+                let _held = &in_trap;
+                now(|_| Ok(()))
+            });
         })
         .await;
         settled(&linked).await;
@@ -468,7 +509,12 @@ fn bombs_in_unread_messages_timers_and_monitors_go_off_without_harm() {
         events.hanging().await;
         for _ in 0..3 {
             let unread = bomb();
-            puppet.cast(now(move |_| { drop(unread); Ok(()) })).expect("cast");
+            puppet
+                .cast(now(move |_| {
+                    drop(unread);
+                    Ok(())
+                }))
+                .expect("cast");
         }
         let end = rt.down(&puppet);
         let counted = rt.info(&puppet).expect("it lives").mailbox_len;
@@ -645,7 +691,11 @@ fn wakers_may_outlive_the_actor() {
             .cast(later(move |_, _| {
                 poll_fn(move |cx| {
                     kept.lock().push(cx.waker().clone());
-                    if kept.lock().len() == 3 { Poll::Ready(Err(because("woken twice"))) } else { Poll::Pending }
+                    if kept.lock().len() == 3 {
+                        Poll::Ready(Err(because("woken twice")))
+                    } else {
+                        Poll::Pending
+                    }
                 })
                 .boxed()
             }))
@@ -696,10 +746,16 @@ fn many_ends_by_panic_leave_nothing_behind() {
             ends.push(rt.down(&puppet));
             let unread = bomb();
             puppet.cast(now(|_| panic!("{EXPECTED}"))).expect("cast");
-            let _ = puppet.cast(now(move |_| { drop(unread); Ok(()) })).map_err(|refused| {
-                // Refused, it comes back, and goes off here.
-                let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(refused)));
-            });
+            let _ = puppet
+                .cast(now(move |_| {
+                    drop(unread);
+                    Ok(())
+                }))
+                .map_err(|refused| {
+                    // Refused, it comes back, and goes off here.
+                    let _ =
+                        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(refused)));
+                });
         }
         for end in ends {
             let reason = end.await.reason;

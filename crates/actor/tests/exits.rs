@@ -102,8 +102,16 @@ fn the_table_of_exit_signals() {
                     ExitReason::Kill => kill,
                     _ => other,
                 };
-                let sent = if trapping { kind(IsTold, IsKilled, IsTold) } else { kind(Ignores, IsKilled, Dies) };
-                let to_self = if trapping { kind(IsTold, IsKilled, IsTold) } else { kind(Dies, IsKilled, Dies) };
+                let sent = if trapping {
+                    kind(IsTold, IsKilled, IsTold)
+                } else {
+                    kind(Ignores, IsKilled, Dies)
+                };
+                let to_self = if trapping {
+                    kind(IsTold, IsKilled, IsTold)
+                } else {
+                    kind(Dies, IsKilled, Dies)
+                };
                 let link = if trapping { IsTold } else { kind(Ignores, Dies, Dies) };
 
                 // Sent by another process.
@@ -114,7 +122,8 @@ fn the_table_of_exit_signals() {
                 let receiver = started_by(&starter, script).await;
                 let end = rt.down(&receiver);
                 send(&sender, receiver.pid(), reason.clone()).await;
-                check(&rt, &case, &receiver, end, &events, (Some(sender.pid()), &reason), sent).await;
+                check(&rt, &case, &receiver, end, &events, (Some(sender.pid()), &reason), sent)
+                    .await;
 
                 // Sent by itself.
                 let case = format!("sent {reason} by itself, trapping {trapping}");
@@ -123,7 +132,16 @@ fn the_table_of_exit_signals() {
                 let receiver = started_by(&starter, script).await;
                 let end = rt.down(&receiver);
                 send(&receiver, receiver.pid(), reason.clone()).await;
-                check(&rt, &case, &receiver, end, &events, (Some(receiver.pid()), &reason), to_self).await;
+                check(
+                    &rt,
+                    &case,
+                    &receiver,
+                    end,
+                    &events,
+                    (Some(receiver.pid()), &reason),
+                    to_self,
+                )
+                .await;
 
                 // Over a link.
                 let case = format!("linked, {reason}, trapping {trapping}");
@@ -239,7 +257,12 @@ async fn self_exit(rt: &Handle, reason: ExitReason) {
     let trapper = rt.start::<Plain>(Script::new().trap(&events)).await.expect("start");
     let puppet = ask(&trapper, |cx| cx.spawn_link::<Plain>(Script::new())).await;
     let sent = reason.clone();
-    puppet.cast(now(move |cx| { cx.exit(cx.pid(), sent); Ok(()) })).expect("cast");
+    puppet
+        .cast(now(move |cx| {
+            cx.exit(cx.pid(), sent);
+            Ok(())
+        }))
+        .expect("cast");
     let _ = puppet.cast(note(&events, 1));
     let exit = events.exit().await;
     assert_eq!(exit.from, Some(puppet.pid()));
@@ -258,7 +281,9 @@ fn proc_007_a_signal_to_oneself_is_not_caught_as_a_panic() {
         puppet
             .cast(now(move |cx| {
                 let pid = cx.pid();
-                let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| cx.exit(pid, because("die"))));
+                let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                    cx.exit(pid, because("die"))
+                }));
                 result.store(outcome.is_err(), Ordering::Relaxed);
                 Ok(())
             }))
@@ -350,12 +375,19 @@ fn sig_001_messages_behind_a_signal_are_not_handled() {
             })
             .await;
             assert_because(&end.await.reason, "good");
-            let handled: Vec<u64> = events.take().iter().map(|event| match event {
-                Event::Note(n) => *n,
-                other => panic!("{other:?}"),
-            }).collect();
+            let handled: Vec<u64> = events
+                .take()
+                .iter()
+                .map(|event| match event {
+                    Event::Note(n) => *n,
+                    other => panic!("{other:?}"),
+                })
+                .collect();
             // The signal runs ahead of what waits, so fewer than three is right as well.
-            assert!(handled.len() <= 3 && handled.iter().copied().eq(0..handled.len() as u64), "{handled:?}");
+            assert!(
+                handled.len() <= 3 && handled.iter().copied().eq(0..handled.len() as u64),
+                "{handled:?}"
+            );
         }
     });
 }
@@ -399,7 +431,8 @@ fn sig_005_a_kill_is_seen_as_killed_down_a_chain() {
                     "by itself" => send(&far, far.pid(), ExitReason::Kill).await,
                     _ => far.cast(now(|_| Err(ExitReason::Kill))).expect("cast"),
                 }
-                let expected = if how == "as a reason" { ExitReason::Kill } else { ExitReason::Killed };
+                let expected =
+                    if how == "as a reason" { ExitReason::Kill } else { ExitReason::Killed };
                 let exit = events.exit().await;
                 assert_eq!(exit.from, Some(near.pid()), "{length} {how}");
                 assert_reason(&exit.reason, &expected);
@@ -558,7 +591,10 @@ fn sig_012_a_kill_goes_past_a_backlog() {
         rt.exit(&slow, ExitReason::Kill);
         assert_reason(&end.await.reason, &ExitReason::Killed);
         let took = Duration::from_nanos(support::now(&rt) - sent);
-        assert!(u64::from(handled.load(Ordering::Relaxed)) < backlog, "the backlog was handled first");
+        assert!(
+            u64::from(handled.load(Ordering::Relaxed)) < backlog,
+            "the backlog was handled first"
+        );
         // 10 us for each of a million would be ten seconds.
         assert!(took < Duration::from_secs(2), "{took:?}");
     });
@@ -600,7 +636,8 @@ fn sig_013_an_exit_signal_ends_a_handler_at_its_await() {
             assert_eq!(events.note().await, 0);
             let (end, third) = (rt.down(&puppet), plain(&rt).await);
             send(&third, puppet.pid(), reason.clone()).await;
-            let expected = if matches!(reason, ExitReason::Kill) { ExitReason::Killed } else { reason };
+            let expected =
+                if matches!(reason, ExitReason::Kill) { ExitReason::Killed } else { reason };
             assert_reason(&end.await.reason, &expected);
             assert_eq!(events.note().await, 1);
             events.dropped().await;
@@ -625,7 +662,11 @@ fn sig_015_what_is_sent_to_an_exiting_process_is_refused_or_dropped() {
         });
         let tidy = rt.start::<Tidy>(script).await.expect("start");
         let end = rt.down(&tidy);
-        tidy.cast(now(|cx| { cx.stop(because("own")); Ok(()) })).expect("cast");
+        tidy.cast(now(|cx| {
+            cx.stop(because("own"));
+            Ok(())
+        }))
+        .expect("cast");
         assert_eq!(events.note().await, 0);
         let dropped = Arc::new(());
         let in_message = dropped.clone();
@@ -668,7 +709,11 @@ fn a_kill_ends_a_terminate_that_takes_its_time() {
         });
         let tidy = rt.start::<Tidy>(script).await.expect("start");
         let (end, sender) = (rt.down(&tidy), plain(&rt).await);
-        tidy.cast(now(|cx| { cx.stop(ExitReason::Normal); Ok(()) })).expect("cast");
+        tidy.cast(now(|cx| {
+            cx.stop(ExitReason::Normal);
+            Ok(())
+        }))
+        .expect("cast");
         assert_eq!(events.note().await, 0);
         send(&sender, tidy.pid(), ExitReason::Kill).await;
         assert_reason(&end.await.reason, &ExitReason::Killed);
@@ -797,7 +842,8 @@ fn srv_063_a_server_that_does_not_trap_terminates_on_its_parents_shutdown_only()
 fn srv_064_a_killed_server_runs_destructors_but_no_hook() {
     everywhere(|rt| async move {
         let (events, parent) = (Events::new(), plain(&rt).await);
-        let (told, script) = (events.clone(), Script::new().tell_terminate(&events).tell_drop(&events));
+        let (told, script) =
+            (events.clone(), Script::new().tell_terminate(&events).tell_drop(&events));
         let server = ask(&parent, |cx| cx.spawn::<Tidy>(script)).await;
         ask(&server, move |cx| trap(cx, &told)).await;
         let end = rt.down(&server);
@@ -873,7 +919,8 @@ fn kills_from_many_threads_end_each_process_once() {
     expect_panics();
     for workers in [1, 4] {
         let rt = Runtime::builder().workers(workers).build().expect("threads");
-        let puppets: Vec<_> = (0..scaled(400, 40)).map(|_| rt.spawn::<Plain>(Script::new())).collect();
+        let puppets: Vec<_> =
+            (0..scaled(400, 40)).map(|_| rt.spawn::<Plain>(Script::new())).collect();
         let ends: Vec<_> = puppets.iter().map(|puppet| rt.down(puppet)).collect();
         for (n, puppet) in puppets.iter().enumerate() {
             let _ = match n % 4 {
@@ -885,8 +932,11 @@ fn kills_from_many_threads_end_each_process_once() {
         }
         let threads: Vec<_> = (0..3)
             .map(|_| {
-                let (rt, pids) = (rt.handle(), puppets.iter().map(ActorRef::pid).collect::<Vec<_>>());
-                std::thread::spawn(move || pids.into_iter().for_each(|pid| rt.exit(pid, ExitReason::Kill)))
+                let (rt, pids) =
+                    (rt.handle(), puppets.iter().map(ActorRef::pid).collect::<Vec<_>>());
+                std::thread::spawn(move || {
+                    pids.into_iter().for_each(|pid| rt.exit(pid, ExitReason::Kill))
+                })
             })
             .collect();
         threads.into_iter().for_each(|thread| thread.join().expect("a thread that kills"));
@@ -916,7 +966,9 @@ fn a_killed_handlers_caller_is_told() {
         events.hanging().await;
         rt.exit(&puppet, ExitReason::Kill);
         match call.await {
-            Err(whitebeam_actor::CallError::Exit(reason)) => assert_reason(&reason, &ExitReason::Killed),
+            Err(whitebeam_actor::CallError::Exit(reason)) => {
+                assert_reason(&reason, &ExitReason::Killed)
+            }
             other => panic!("{other:?}"),
         }
     });

@@ -215,7 +215,11 @@ fn link_011_racing_links_and_unlinks_leave_both_ends_agreeing() {
         for round in 0..rounds {
             let ((a, a_events), (b, b_events)) = (trapper(&rt).await, trapper(&rt).await);
             let (to_a, to_b) = (a.clone(), b.clone());
-            a.cast(now(move |cx| { cx.link(&to_b); Ok(()) })).expect("cast");
+            a.cast(now(move |cx| {
+                cx.link(&to_b);
+                Ok(())
+            }))
+            .expect("cast");
             b.cast(now(move |cx| {
                 cx.link(&to_a);
                 cx.unlink(&to_a);
@@ -227,7 +231,8 @@ fn link_011_racing_links_and_unlinks_leave_both_ends_agreeing() {
                 settled(&a).await;
                 settled(&b).await;
             }
-            let (ends, lives, events) = if round % 2 == 0 { (&a, &b, &b_events) } else { (&b, &a, &a_events) };
+            let (ends, lives, events) =
+                if round % 2 == 0 { (&a, &b, &b_events) } else { (&b, &a, &a_events) };
             match round % 4 {
                 // Whether they are linked or not, a link made now holds.
                 0 | 1 => {
@@ -261,7 +266,10 @@ fn link_012_a_link_to_one_that_is_ending_says_noproc_or_its_reason() {
             let (to_a, to_b) = (a.clone(), b.clone());
             b.cast(now(move |cx| {
                 cx.unlink(&to_a);
-                to_a.cast(now(move |cx| { cx.link(&to_b); Ok(()) }))?;
+                to_a.cast(now(move |cx| {
+                    cx.link(&to_b);
+                    Ok(())
+                }))?;
                 cx.stop(because("bye"));
                 Ok(())
             }))

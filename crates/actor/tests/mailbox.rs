@@ -91,7 +91,8 @@ fn sig_026_many_senders_keep_their_order() {
             })
             .collect();
         senders.into_iter().for_each(|sender| sender.join().expect("a sender"));
-        let got = rt.block_on(async { order.call(ToOrder::Done).no_timeout().await.expect("it lives") });
+        let got =
+            rt.block_on(async { order.call(ToOrder::Done).no_timeout().await.expect("it lives") });
         assert_eq!(got, vec![each; 8]);
         let info = rt.info(&order).expect("it lives");
         assert_eq!(info.mailbox_len, 0);
@@ -107,7 +108,11 @@ impl Actor for Sender {
     async fn init((): (), _cx: &mut Context<Self>) -> Result<Self, ExitReason> {
         Ok(Sender)
     }
-    async fn handle(&mut self, (to, me, from, until): Self::Msg, cx: &mut Context<Self>) -> Result<(), ExitReason> {
+    async fn handle(
+        &mut self,
+        (to, me, from, until): Self::Msg,
+        cx: &mut Context<Self>,
+    ) -> Result<(), ExitReason> {
         let burst = (from + 7).min(until);
         for n in from..burst {
             // A call among the casts keeps its place as well.
@@ -226,7 +231,11 @@ fn the_length_of_a_stuck_actor_is_exact_beyond_the_wrap() {
         let info = info(&rt, &puppet);
         // The mark stays; the last question may have come on top.
         assert_eq!(info.mailbox_len, 0);
-        assert!((full..=full + 1).contains(&info.mailbox_high_water), "{}", info.mailbox_high_water);
+        assert!(
+            (full..=full + 1).contains(&info.mailbox_high_water),
+            "{}",
+            info.mailbox_high_water
+        );
         // The message that was stuck, those behind it, and the last question.
         assert_eq!(info.handled as usize, full + 2);
     });

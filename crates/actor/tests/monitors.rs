@@ -64,7 +64,8 @@ fn mon_002_a_reference_of_another_is_nobodys() {
 #[test]
 fn mon_004_a_reference_of_another_leaves_ones_own_monitors_alone() {
     everywhere(|rt| async move {
-        let (a, b, c, events) = (plain(&rt).await, plain(&rt).await, plain(&rt).await, Events::new());
+        let (a, b, c, events) =
+            (plain(&rt).await, plain(&rt).await, plain(&rt).await, Events::new());
         let of_a = monitor(&a, c.pid(), &events, 1).await;
         let of_b = monitor(&b, c.pid(), &events, 2).await;
         assert!(!demonitor(&a, of_b).await, "it is b's");
@@ -105,8 +106,16 @@ fn mon_013_an_end_is_told_with_pid_and_reason() {
     everywhere(|rt| async move {
         let (a, b, events) = (plain(&rt).await, plain(&rt).await, Events::new());
         let (pid, told) = (b.pid(), events.clone());
-        a.cast(now(move |cx| { cx.monitor(pid, down(&told, 1)); Ok(()) })).expect("cast");
-        b.cast(now(|cx| { cx.stop(ExitReason::Normal); Ok(()) })).expect("cast");
+        a.cast(now(move |cx| {
+            cx.monitor(pid, down(&told, 1));
+            Ok(())
+        }))
+        .expect("cast");
+        b.cast(now(|cx| {
+            cx.stop(ExitReason::Normal);
+            Ok(())
+        }))
+        .expect("cast");
         let (_, told) = events.down().await;
         assert_eq!(told.pid, pid);
         match told.reason {
@@ -203,7 +212,8 @@ async fn join(rt: &Handle, n: usize) -> Vec<ActorRef<Do<false>>> {
 fn mon_026_each_monitor_has_a_message_of_its_own() {
     everywhere(|rt| async move {
         let (a, events) = (plain(&rt).await, Events::new());
-        let targets: Vec<_> = (0..scaled(1000, 50) as u32).map(|_| rt.spawn::<Plain>(Script::new())).collect();
+        let targets: Vec<_> =
+            (0..scaled(1000, 50) as u32).map(|_| rt.spawn::<Plain>(Script::new())).collect();
         let (pids, told) = (targets.iter().map(ActorRef::pid).collect::<Vec<_>>(), events.clone());
         let watched = pids.clone();
         ask(&a, move |cx| {
@@ -214,7 +224,8 @@ fn mon_026_each_monitor_has_a_message_of_its_own() {
         .await;
         let sender = plain(&rt).await;
         let signalled = pids.clone();
-        ask(&sender, move |cx| signalled.into_iter().for_each(|pid| cx.exit(pid, because("bang")))).await;
+        ask(&sender, move |cx| signalled.into_iter().for_each(|pid| cx.exit(pid, because("bang"))))
+            .await;
         let mut told = vec![0; pids.len()];
         for _ in 0..pids.len() {
             let (number, down) = events.down().await;
@@ -347,7 +358,8 @@ fn a_spawn_and_its_monitor_are_one() {
         assert_eq!(rt.processes().len(), 1);
         // And it can be taken back.
         let told = events.clone();
-        let (b, of_a) = ask(&a, move |cx| cx.spawn_monitor::<Plain>(Script::new(), down(&told, 0))).await;
+        let (b, of_a) =
+            ask(&a, move |cx| cx.spawn_monitor::<Plain>(Script::new(), down(&told, 0))).await;
         assert!(demonitor(&a, of_a).await);
         end(&rt, &b, because("x")).await;
         events.quiet(&rt).await;

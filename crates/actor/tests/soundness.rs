@@ -1,6 +1,10 @@
 //! Programs that go where no program should: replies, calls, contexts and runtimes that are used in places
 //! they were not made for. None may break the runtime's promises, let alone its memory.
-#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests use threads and real time")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "tests use threads and real time"
+)]
 
 mod support;
 
@@ -153,9 +157,15 @@ fn children_are_stopped_by_a_future_in_a_combinator() {
                         } else {
                             Script::<true>::new()
                         };
-                        cx.spawn_child::<support::puppet::Tidy>(script, SpawnOptions::new(), None, None);
+                        cx.spawn_child::<support::puppet::Tidy>(
+                            script,
+                            SpawnOptions::new(),
+                            None,
+                            None,
+                        );
                     }
-                    let mut all: FuturesUnordered<_> = std::iter::once(cx.stop_children(Stop::Infinity)).collect();
+                    let mut all: FuturesUnordered<_> =
+                        std::iter::once(cx.stop_children(Stop::Infinity)).collect();
                     let summary = all.next().await.expect("one future");
                     reply.send(summary.clean);
                     Ok(())
@@ -167,10 +177,17 @@ fn children_are_stopped_by_a_future_in_a_combinator() {
         let outcome = parent.call(|reply| {
             later(move |_, cx| {
                 Box::pin(async move {
-                    let script = Script::<true>::new().terminate(|_, _| Box::pin(std::future::ready(())));
-                    let child = cx.spawn_child::<support::puppet::Tidy>(script, SpawnOptions::new(), None, None);
+                    let script =
+                        Script::<true>::new().terminate(|_, _| Box::pin(std::future::ready(())));
+                    let child = cx.spawn_child::<support::puppet::Tidy>(
+                        script,
+                        SpawnOptions::new(),
+                        None,
+                        None,
+                    );
                     let (key, _) = child.expect("a child");
-                    let mut one: FuturesUnordered<_> = std::iter::once(cx.stop_child(key, Stop::Infinity)).collect();
+                    let mut one: FuturesUnordered<_> =
+                        std::iter::once(cx.stop_child(key, Stop::Infinity)).collect();
                     reply.send(one.next().await.expect("one future"));
                     Ok(())
                 })
@@ -187,7 +204,10 @@ struct Told {
 
 impl Actor for Told {
     type Args = Events;
-    type Msg = Box<dyn for<'a> FnOnce(&'a mut Context<Told>) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> + Send>;
+    type Msg = Box<
+        dyn for<'a> FnOnce(&'a mut Context<Told>) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>>
+            + Send,
+    >;
 
     async fn init(downs: Events, cx: &mut Context<Self>) -> Result<Self, ExitReason> {
         cx.supervise(|told, down, _| told.downs.send(Event::Child(down)));
@@ -220,15 +240,22 @@ fn a_stop_that_is_dropped_half_way_leaves_the_ends_to_be_reported() {
                 Box::new(move |cx| {
                     Box::pin(async move {
                         let script = slow_to_end(gate);
-                        let child = cx.spawn_child::<support::puppet::Tidy>(script, SpawnOptions::new(), None, None);
+                        let child = cx.spawn_child::<support::puppet::Tidy>(
+                            script,
+                            SpawnOptions::new(),
+                            None,
+                            None,
+                        );
                         let (key, child) = child.expect("a child");
                         settled(&child).await;
                         if one {
                             let mut stop = cx.stop_child(key, Stop::Infinity);
-                            poll_fn(|cx| Poll::Ready(Pin::new(&mut stop).poll(cx).is_pending())).await;
+                            poll_fn(|cx| Poll::Ready(Pin::new(&mut stop).poll(cx).is_pending()))
+                                .await;
                         } else {
                             let mut stop = cx.stop_children(Stop::Infinity);
-                            poll_fn(|cx| Poll::Ready(Pin::new(&mut stop).poll(cx).is_pending())).await;
+                            poll_fn(|cx| Poll::Ready(Pin::new(&mut stop).poll(cx).is_pending()))
+                                .await;
                         }
                         reply.send(());
                     })
@@ -404,7 +431,11 @@ impl Actor for Nests {
         Ok(Nests)
     }
 
-    async fn handle(&mut self, reply: Reply<u64>, cx: &mut Context<Self>) -> Result<(), ExitReason> {
+    async fn handle(
+        &mut self,
+        reply: Reply<u64>,
+        cx: &mut Context<Self>,
+    ) -> Result<(), ExitReason> {
         let before = [7_u64; 16];
         nested(1);
         assert_eq!(before, [7_u64; 16]);

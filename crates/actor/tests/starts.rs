@@ -24,7 +24,13 @@ fn named(name: &str) -> SpawnOptions {
 /// An `init` that suspends for some time.
 fn slow<const TIDY: bool>(rt: &Handle, time: Duration) -> Script<TIDY> {
     let rt = rt.clone();
-    Script::new().init(move |_| async move { rt.sleep(time).await; Ok(()) }.boxed())
+    Script::new().init(move |_| {
+        async move {
+            rt.sleep(time).await;
+            Ok(())
+        }
+        .boxed()
+    })
 }
 
 #[test]
@@ -80,7 +86,8 @@ fn proc_052_a_panic_in_init_is_the_starters_error() {
                 .cast(support::puppet::later(move |_, cx| {
                     async move {
                         support::puppet::trap(cx, &told);
-                        let Err(StartError::Exit(reason)) = cx.start_link::<Plain>(linked).await else {
+                        let Err(StartError::Exit(reason)) = cx.start_link::<Plain>(linked).await
+                        else {
                             panic!("it started")
                         };
                         assert_panic(&reason, EXPECTED);
@@ -110,7 +117,10 @@ fn srv_003_ignore_is_quiet_and_leaves_nothing() {
         ask(&starter, move |cx| cx.spawn_monitor::<Plain>(ignore(), down(&told, 1))).await;
         assert_reason(&events.down().await.1.reason, &ExitReason::Normal);
         // Linked to one that does not trap: nothing happens to it.
-        ask(&starter, move |cx| cx.spawn_link::<Plain>(Script::new().init_now(|_| Err(ExitReason::Ignore)))).await;
+        ask(&starter, move |cx| {
+            cx.spawn_link::<Plain>(Script::new().init_now(|_| Err(ExitReason::Ignore)))
+        })
+        .await;
         while rt.processes().len() > 1 {
             rt.sleep(Duration::from_millis(1)).await;
         }
@@ -136,9 +146,15 @@ fn srv_006_a_start_and_a_monitor_in_one_act() {
     everywhere(|rt| async move {
         let (starter, events) = (plain(&rt).await, Events::new());
         let told = events.clone();
-        let (server, _) = ask(&starter, move |cx| cx.spawn_monitor::<Tidy>(Script::new(), down(&told, 7))).await;
+        let (server, _) =
+            ask(&starter, move |cx| cx.spawn_monitor::<Tidy>(Script::new(), down(&told, 7))).await;
         settled(&server).await;
-        server.cast(now(|cx| { cx.stop(because("over")); Ok(()) })).expect("cast");
+        server
+            .cast(now(|cx| {
+                cx.stop(because("over"));
+                Ok(())
+            }))
+            .expect("cast");
         let (number, told) = events.down().await;
         assert_eq!((number, told.pid), (7, server.pid()));
         assert_because(&told.reason, "over");
@@ -218,7 +234,12 @@ fn proc_027_a_message_to_nobody_comes_back() {
         end.await;
         let held = Arc::new(());
         let inside = held.clone();
-        let refused = puppet.cast(now(move |_| { drop(inside); Ok(()) })).expect_err("it has ended");
+        let refused = puppet
+            .cast(now(move |_| {
+                drop(inside);
+                Ok(())
+            }))
+            .expect_err("it has ended");
         assert_eq!(refused.why(), whitebeam_actor::SendFailure::NoProc);
         assert_eq!(Arc::strong_count(&held), 2);
         drop(refused.into_message());
@@ -231,7 +252,8 @@ fn proc_027_a_message_to_nobody_comes_back() {
 fn proc_028_a_name_goes_from_owner_to_owner() {
     everywhere(|rt| async move {
         for _ in 0..scaled(10_000, 100) / if rt.workers() == 4 { 10 } else { 100 } {
-            let puppet = rt.with(named("n")).start::<Plain>(Script::new()).await.expect("the name is free");
+            let puppet =
+                rt.with(named("n")).start::<Plain>(Script::new()).await.expect("the name is free");
             assert_eq!(rt.whereis("n"), Some(puppet.pid()));
             let end = rt.down(&puppet);
             rt.exit(&puppet, ExitReason::Kill);
@@ -262,10 +284,12 @@ fn proc_029_the_name_is_free_when_the_down_is_there() {
                         let runtime = cx.runtime();
                         drop(gone);
                         let end = runtime.down(&taken);
-                        runtime.spawn_task(async move {
-                            end.await;
-                            told.send(Event::Note(2));
-                        }).detach();
+                        runtime
+                            .spawn_task(async move {
+                                end.await;
+                                told.send(Event::Note(2));
+                            })
+                            .detach();
                         Ok(())
                     })
                 });
@@ -304,7 +328,11 @@ fn proc_017_nothing_is_known_of_who_has_ended() {
         let end = rt.down(&puppet);
         rt.exit(&puppet, ExitReason::Kill);
         end.await;
-        assert!(rt.info(&puppet).is_none() && puppet.info().is_none() && rt.info(puppet.pid()).is_none());
+        assert!(
+            rt.info(&puppet).is_none()
+                && puppet.info().is_none()
+                && rt.info(puppet.pid()).is_none()
+        );
         assert!(!rt.is_alive(&puppet));
         assert!(rt.processes().is_empty());
     });
@@ -344,10 +372,7 @@ fn proc_034_a_large_state_is_moved_not_copied() {
     everywhere(|rt| async move {
         let data = vec![7_u8; 1 << 20];
         let at = data.as_ptr() as usize;
-        let puppet = rt
-            .start::<Large>(data)
-            .await
-            .expect("start");
+        let puppet = rt.start::<Large>(data).await.expect("start");
         assert_eq!(puppet.call(|reply| reply).await.expect("it lives"), (at, 1 << 20));
     });
 }
@@ -359,7 +384,11 @@ impl Actor for Large {
     async fn init(data: Vec<u8>, _cx: &mut Context<Self>) -> Result<Self, ExitReason> {
         Ok(Large(data))
     }
-    async fn handle(&mut self, reply: Self::Msg, _cx: &mut Context<Self>) -> Result<(), ExitReason> {
+    async fn handle(
+        &mut self,
+        reply: Self::Msg,
+        _cx: &mut Context<Self>,
+    ) -> Result<(), ExitReason> {
         reply.send((self.0.as_ptr() as usize, self.0.len()));
         Ok(())
     }
@@ -388,9 +417,21 @@ fn srv_001_started_called_stopped_called_again() {
         let server = rt.start::<Tidy>(Script::new()).await.expect("start");
         assert_eq!(ask(&server, |_| 5).await, 5);
         let end = rt.down(&server);
-        server.cast(now(|cx| { cx.stop(ExitReason::Normal); Ok(()) })).expect("cast");
+        server
+            .cast(now(|cx| {
+                cx.stop(ExitReason::Normal);
+                Ok(())
+            }))
+            .expect("cast");
         end.await;
-        let late = server.call(|reply: whitebeam_actor::Reply<()>| now(move |_| { reply.send(()); Ok(()) })).await;
+        let late = server
+            .call(|reply: whitebeam_actor::Reply<()>| {
+                now(move |_| {
+                    reply.send(());
+                    Ok(())
+                })
+            })
+            .await;
         assert!(matches!(late, Err(whitebeam_actor::CallError::NoProc)), "{late:?}");
     });
 }
@@ -402,7 +443,10 @@ fn a_start_that_is_not_awaited_starts() {
     everywhere(|rt| async move {
         let events = Events::new();
         let told = events.clone();
-        let script = Script::new().init_now(move |_| { told.send(Event::Note(1)); Ok(()) });
+        let script = Script::new().init_now(move |_| {
+            told.send(Event::Note(1));
+            Ok(())
+        });
         drop(rt.start::<Plain>(script));
         assert_eq!(events.note().await, 1);
     });
@@ -431,7 +475,9 @@ fn a_process_that_ends_in_its_init_answers_its_starter() {
         dropped.dropped().await;
         assert_eq!(rt.whereis("n"), None);
         // Told to shut down before it ran.
-        let start = rt.with(named("n")).start::<Tidy>(Script::new().init(|_| std::future::pending().boxed()));
+        let start = rt
+            .with(named("n"))
+            .start::<Tidy>(Script::new().init(|_| std::future::pending().boxed()));
         rt.exit(rt.whereis("n").expect("named"), ExitReason::Shutdown);
         match start.await {
             Err(StartError::Exit(reason)) => assert_reason(&reason, &ExitReason::Shutdown),
@@ -459,12 +505,17 @@ fn many_starts_at_once() {
     everywhere(|rt| async move {
         let starts: Vec<_> = (0..scaled(2000, 100))
             .map(|n| {
-                let script = Script::new().init_now(move |_| if n % 10 == 0 { Err(because("tenth")) } else { Ok(()) });
+                let script = Script::new()
+                    .init_now(move |_| if n % 10 == 0 { Err(because("tenth")) } else { Ok(()) });
                 rt.start::<Plain>(script)
             })
             .collect();
-        let (started, failed): (Vec<_>, Vec<_>) = join_all(starts).await.into_iter().partition(Result::is_ok);
-        assert_eq!((started.len(), failed.len()), (scaled(2000, 100) / 10 * 9, scaled(2000, 100) / 10));
+        let (started, failed): (Vec<_>, Vec<_>) =
+            join_all(starts).await.into_iter().partition(Result::is_ok);
+        assert_eq!(
+            (started.len(), failed.len()),
+            (scaled(2000, 100) / 10 * 9, scaled(2000, 100) / 10)
+        );
         assert_eq!(rt.processes().len(), started.len());
         for puppet in &started {
             settled(puppet.as_ref().expect("started")).await;

@@ -14,7 +14,10 @@ use std::{
 use futures_util::FutureExt;
 use support::{
     everywhere, now as time,
-    puppet::{Do, Event, Events, OnDrop, Plain, Script, ask, assert_reason, later, note, now, plain, settled},
+    puppet::{
+        Do, Event, Events, OnDrop, Plain, Script, ask, assert_reason, later, note, now, plain,
+        settled,
+    },
     scaled, simulated, threaded,
 };
 use whitebeam_actor::{ActorRef, ExitReason, Handle, TimerRef};
@@ -26,7 +29,12 @@ fn ms(n: u64) -> Duration {
 }
 
 /// Sets a timer whose message becomes an event.
-async fn after(puppet: &ActorRef<Do<false>>, events: &Events, delay: Duration, number: u64) -> TimerRef {
+async fn after(
+    puppet: &ActorRef<Do<false>>,
+    events: &Events,
+    delay: Duration,
+    number: u64,
+) -> TimerRef {
     let events = events.clone();
     ask(puppet, move |cx| cx.send_after(delay, note(&events, number))).await
 }
@@ -178,11 +186,14 @@ fn tim_014_timers_end_with_their_process() {
         ask(&puppet, move |cx| {
             for n in 0..timers as u64 {
                 let (held, told) = (inside.clone(), told.clone());
-                cx.send_after(ms(9_000 + n % 50), now(move |_| {
-                    let _held = held;
-                    told.send(Event::Note(n));
-                    Ok(())
-                }));
+                cx.send_after(
+                    ms(9_000 + n % 50),
+                    now(move |_| {
+                        let _held = held;
+                        told.send(Event::Note(n));
+                        Ok(())
+                    }),
+                );
             }
         })
         .await;
@@ -206,11 +217,14 @@ fn tim_015_two_hundred_timers_fire_once_each() {
                 for n in 0..200 {
                     let payload = vec![n; if n % 2 == 0 { 4 } else { 4096 }];
                     let told = told.clone();
-                    cx.send_after(ms(n), now(move |_| {
-                        assert!(payload.iter().all(|&part| part == n));
-                        told.send(Event::Note(base + n));
-                        Ok(())
-                    }));
+                    cx.send_after(
+                        ms(n),
+                        now(move |_| {
+                            assert!(payload.iter().all(|&part| part == n));
+                            told.send(Event::Note(base + n));
+                            Ok(())
+                        }),
+                    );
                 }
             })
             .await;
@@ -255,7 +269,9 @@ fn tim_018_a_timer_fires_or_is_cancelled_and_never_both() {
             let timers: Vec<TimerRef> = {
                 let told = events.clone();
                 ask(&puppet, move |cx| {
-                    (0..100).map(|n| cx.send_after(Duration::from_micros(900 + n % 7), note(&told, n))).collect()
+                    (0..100)
+                        .map(|n| cx.send_after(Duration::from_micros(900 + n % 7), note(&told, n)))
+                        .collect()
                 })
                 .await
             };
@@ -419,10 +435,17 @@ fn an_interval_that_waits_behind_a_handler_goes_on_after_it() {
     everywhere(|rt| async move {
         let (puppet, events) = (plain(&rt).await, Events::new());
         let (clock, told) = (rt.clone(), events.clone());
-        let timer = ask(&puppet, move |cx| cx.interval(ms(5), move || clocked(&clock, &told))).await;
+        let timer =
+            ask(&puppet, move |cx| cx.interval(ms(5), move || clocked(&clock, &told))).await;
         let clock = rt.clone();
         puppet
-            .cast(later(move |_, _| async move { clock.sleep(ms(52)).await; Ok(()) }.boxed()))
+            .cast(later(move |_, _| {
+                async move {
+                    clock.sleep(ms(52)).await;
+                    Ok(())
+                }
+                .boxed()
+            }))
             .expect("cast");
         settled(&puppet).await;
         // The ticks wait as messages of their own time; none is lost, none doubled.

@@ -9,8 +9,8 @@ use std::task::{Context, Poll, Waker};
 
 use async_task::{FallibleTask, ScheduleInfo, WithInfo};
 
-use self::guarded::{GuardedFuture, Output, guard_waker};
 pub(crate) use self::guarded::quietly;
+use self::guarded::{GuardedFuture, Output, guard_waker};
 use crate::handle::Handle;
 use crate::runnable::Runnable;
 

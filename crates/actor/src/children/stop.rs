@@ -219,7 +219,15 @@ pub struct StopChild<'a> {
 
 impl<'a> StopChild<'a> {
     pub(crate) fn new(parent: CellPtr, key: ChildKey, how: Stop) -> Self {
-        StopChild { parent, key, how, timer: None, told: false, killed: false, _context: PhantomData }
+        StopChild {
+            parent,
+            key,
+            how,
+            timer: None,
+            told: false,
+            killed: false,
+            _context: PhantomData,
+        }
     }
 
     fn tell(&mut self, child: CellPtr) {

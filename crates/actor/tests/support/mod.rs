@@ -1,13 +1,14 @@
 //! Runtimes to run each test on: one worker, four workers, and a few simulated ones.
-#![allow(dead_code, unreachable_pub, missing_debug_implementations, reason = "each test file uses its part")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    missing_debug_implementations,
+    reason = "each test file uses its part"
+)]
 
 pub mod puppet;
 
-use std::{
-    future::Future,
-    sync::Once,
-    time::Duration,
-};
+use std::{future::Future, sync::Once, time::Duration};
 
 use whitebeam_actor::{Handle, Runtime};
 

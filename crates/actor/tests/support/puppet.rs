@@ -21,7 +21,8 @@ pub type Done = Result<(), ExitReason>;
 
 /// A job for the handler, or for `init`.
 pub type Job<const TIDY: bool> = Box<
-    dyn for<'a> FnOnce(&'a mut Puppet<TIDY>, &'a mut Context<Puppet<TIDY>>) -> BoxFuture<'a, Done> + Send,
+    dyn for<'a> FnOnce(&'a mut Puppet<TIDY>, &'a mut Context<Puppet<TIDY>>) -> BoxFuture<'a, Done>
+        + Send,
 >;
 type OnInit<const TIDY: bool> =
     Box<dyn for<'a> FnOnce(&'a mut Context<Puppet<TIDY>>) -> BoxFuture<'a, Done> + Send>;
@@ -138,7 +139,9 @@ impl<const TIDY: bool> Script<TIDY> {
 impl Script<true> {
     pub fn terminate(
         mut self,
-        f: impl for<'a> FnOnce(&'a ExitReason, &'a mut Context<Tidy>) -> BoxFuture<'a, ()> + Send + 'static,
+        f: impl for<'a> FnOnce(&'a ExitReason, &'a mut Context<Tidy>) -> BoxFuture<'a, ()>
+        + Send
+        + 'static,
     ) -> Self {
         self.terminate = Some(Box::new(f));
         self
