@@ -313,10 +313,13 @@ pub(crate) fn flush_deferred(reason: Option<&ExitReason>) {
 
 #[cold]
 fn answer_deferred(reason: Option<&ExitReason>) {
-    for node in local::take_deferred() {
-        let answer = if reason.is_some() { Answer::Exit } else { Answer::NoReply };
-        // SAFETY: deferred by `unanswered`: the one answer of this node.
-        unsafe { complete::<()>(node, answer, reason.cloned()) };
+    // Again, since a waker is the user's code and may drop others.
+    while local::has_deferred() {
+        for node in local::take_deferred() {
+            let answer = if reason.is_some() { Answer::Exit } else { Answer::NoReply };
+            // SAFETY: deferred by `unanswered`: the one answer of this node.
+            unsafe { complete::<()>(node, answer, reason.cloned()) };
+        }
     }
 }
 
@@ -373,13 +376,21 @@ impl<T> Waiting<T> {
 
     /// Sends the request, once. `false`: the process has ended; the request was dropped.
     pub(crate) fn send(&mut self, to: CellPtr) -> bool {
+        let sent = self.try_send(to);
+        if !sent {
+            self.abandon();
+        }
+        sent
+    }
+
+    /// Sends the request. `false`: the process has ended; the request is still here.
+    pub(crate) fn try_send(&mut self, to: CellPtr) -> bool {
         self.unsent = false;
         let node = self.node.cast::<Node>();
         // SAFETY: the node is fresh, and given up until it is taken.
         let push = unsafe { to.header().inbox.push_one(node) };
         if push == Push::Closed {
             self.unsent = true;
-            self.abandon();
             return false;
         }
         to.follow(push);
@@ -420,12 +431,13 @@ impl<T> Waiting<T> {
             None => Target::Waker(waker.clone()),
         };
         // SAFETY: called by the caller's side, which is this one.
-        match unsafe { self.head().word.rearm(same, new) } {
-            Rearm::Replied => return true,
-            Rearm::Kept => {}
-            Rearm::Replaced(old) => drop(old),
+        let rearmed = unsafe { self.head().word.rearm(same, new) };
+        if matches!(rearmed, Rearm::Replied) {
+            return true;
         }
+        // Before the old target is dropped: a foreign waker's destructor may panic.
         self.armed = me;
+        drop(rearmed);
         false
     }
 
@@ -445,8 +457,12 @@ impl<T> Waiting<T> {
                 Err(CallError::Exit(reason.map_or(ExitReason::NoProc, |reason| *reason)))
             }
         };
-        // SAFETY: the reply's side is done: this is the last owner.
-        unsafe { free_node(self.node) };
+        // The reply's side is done: this is the last owner.
+        let last = Last(self.node);
+        if self.unsent {
+            // The closure gave the reply away, and it was answered before the request was sent.
+            dispose_request(last.0);
+        }
         result
     }
 
@@ -461,28 +477,38 @@ impl<T> Waiting<T> {
         let node = self.node;
         // SAFETY: called once, by the caller's side.
         match unsafe { self.head().word.abandon() } {
-            Abandon::Pending(target) => {
-                drop(target);
+            // The target, which may be a foreign waker, is dropped behind the request.
+            Abandon::Pending(_target) => {
                 if unsent {
                     dispose_request(node);
                 }
             }
             Abandon::Replied => {
-                if unsent {
-                    // The reply was answered before the request was sent; the request is still here.
-                    dispose_request(node);
-                }
                 // SAFETY: the word says replied.
                 let answer = unsafe { *node.as_ref().answer.get() };
-                let value = (answer == Answer::Value).then(|| {
+                let _value = (answer == Answer::Value).then(|| {
                     // SAFETY: written, and nobody else takes it.
                     unsafe { take_value::<T>(node) }
                 });
-                // SAFETY: the reply's side is done.
-                unsafe { free_node(node) };
-                drop(value);
+                // The reply's side is done: this is the last owner. Dropped before the value.
+                let last = Last(node);
+                if unsent {
+                    // The reply was answered before the request was sent; the request is still here.
+                    dispose_request(last.0);
+                }
             }
         }
+    }
+}
+
+/// A node that the caller's side owns alone. Freed when this is dropped, also if the request's destructor
+/// panics.
+struct Last(NonNull<CallNode>);
+
+impl Drop for Last {
+    fn drop(&mut self) {
+        // SAFETY: made by the last owner, which does not use the node afterwards.
+        unsafe { free_node(self.0) };
     }
 }
 

@@ -80,8 +80,6 @@ pub(crate) mod bit {
     pub(crate) const YIELDED: u32 = 1 << 5;
     /// The cell waits in the list of calls whose timeouts are not armed yet.
     pub(crate) const YOUNG: u32 = 1 << 6;
-    /// One timer of the wheel will look at this cell's call timeouts.
-    pub(crate) const IN_WHEEL: u32 = 1 << 7;
     /// `init` has not finished.
     pub(crate) const INIT: u32 = 1 << 8;
     /// The suspended frame is that of `terminate`.

@@ -20,8 +20,8 @@ use std::{fmt, marker::PhantomData, sync::Arc};
 use parking_lot::RwLock;
 
 use crate::{
-    ActorRef, Call, Info, Pid, Reply, SendError, SendFailure, Target, cell::CellRef, message,
-    reference, request,
+    ActorRef, Answered, Call, Info, Pid, Reply, SendError, SendFailure, Target, call,
+    cell::CellRef, message, reference, request,
 };
 
 /// The address of a child, stable over its restarts and those of the supervisors above it.
@@ -159,6 +159,36 @@ impl<M: Send + 'static> ChildRef<M> {
                 Some(cell) => request::call_child(cell, slot, f),
                 None => request::call_nobody(slot.refusal(), f),
             },
+        }
+    }
+}
+
+impl<M: Send + 'static> ChildRef<M> {
+    /// As [`call`](Self::call), but the request goes out at once, and its answer has no timeout: for who
+    /// writes supervisors.
+    ///
+    /// # Errors
+    /// `Restarting` between two incarnations, `NoProc` when the child is gone for good.
+    pub fn ask<T: Send + 'static>(
+        &self,
+        f: impl FnOnce(Reply<T>) -> M,
+    ) -> Result<Answered<T>, SendFailure> {
+        let mut waiting = call::waiting::<M, T>(f);
+        // A request that is refused is dropped with `waiting`: behind the lock.
+        let refusal = match &self.at {
+            At::Pinned(cell) if waiting.try_send(cell.ptr()) => None,
+            At::Pinned(_) => Some(SendFailure::NoProc),
+            At::Slot(slot) => {
+                let sent = match &*slot.state.read() {
+                    State::Current(cell) => waiting.try_send(cell.ptr()),
+                    State::Waiting | State::Gone => false,
+                };
+                (!sent).then(|| slot.refusal())
+            }
+        };
+        match refusal {
+            None => Ok(Answered::to(waiting)),
+            Some(why) => Err(why),
         }
     }
 }

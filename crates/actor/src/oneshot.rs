@@ -27,6 +27,13 @@ pub fn oneshot<T: Send + 'static>() -> (Reply<T>, Answered<T>) {
     }
 }
 
+impl<T> Answered<T> {
+    /// The value that a request was sent for.
+    pub(crate) fn to(sent: Waiting<T>) -> Self {
+        Answered(Some(sent))
+    }
+}
+
 impl<T> Future for Answered<T> {
     type Output = Result<T, CallError>;
 

@@ -148,7 +148,8 @@ fn prepare<M: Send + 'static, T: Send + 'static>(
 
 impl<'a, M, T> Call<'a, M, T> {
     /// Waits at most `time` for the reply, from the first poll on. Never less; a timeout of 250 ms and
-    /// more may come up to 8 ms late.
+    /// more may come up to 8 ms late, and is counted anew, once, when the call is moved to another handler or
+    /// executor while it waits.
     pub fn timeout(mut self, time: Duration) -> Self {
         self.future.timeout_ns = u64::try_from(time.as_nanos()).unwrap_or(NEVER);
         self
@@ -222,7 +223,7 @@ impl<'a, M, T> IntoFuture for Call<'a, M, T> {
 // The reply is moved out of the node, never pinned in it; the timer is pinned where it is polled.
 impl<M, T> Unpin for CallFuture<'_, M, T> {}
 
-impl<'a, M, T> CallFuture<'a, M, T> {
+impl<M, T> CallFuture<'_, M, T> {
     #[inline]
     fn start(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<T, CallError>> {
         let Some(cell) = self.to.cell() else {
@@ -240,12 +241,6 @@ impl<'a, M, T> CallFuture<'a, M, T> {
             self.set_timer(cx);
         }
         Poll::Pending
-    }
-
-    /// The same future with its request's type forgotten: it is in the node.
-    pub(crate) fn erase(self) -> CallFuture<'a, (), T> {
-        let CallFuture { waiting, to, timeout_ns, timer, _request } = self;
-        CallFuture { waiting, to, timeout_ns, timer, _request: PhantomData }
     }
 
     #[inline]
@@ -271,11 +266,12 @@ impl<'a, M, T> CallFuture<'a, M, T> {
     fn is_late(&mut self, cx: &mut TaskContext<'_>) -> bool {
         match &mut self.timer {
             Timer::None => false,
-            Timer::Lazy(cell) if local::polled_with(cx.waker()) == Some(*cell) => {
-                timeouts::is_expired(self.waiting.node())
-            }
-            Timer::Lazy(_) => {
-                // Moved away from the cell that looked after it: from here on by its own timer.
+            Timer::Lazy(cell) => {
+                let is_here = local::polled_with(cx.waker()) == Some(*cell);
+                if let Some(late) = timeouts::is_expired(self.waiting.node()).filter(|_| is_here) {
+                    return late;
+                }
+                // Moved away from the frame that looked after it: from here on by its own timer.
                 self.timer = self.own_timer(cx);
                 false
             }

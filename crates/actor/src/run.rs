@@ -173,7 +173,9 @@ fn handle_waiting<A: Actor>(cell: CellPtr, turn: &mut Turn<'_>) -> Option<Flow> 
     // SAFETY: the turn owns the cell; the reference ends before the handler runs.
     while let Some(node) = unsafe { cell.cursor() }.pop() {
         let suspended = handle_one::<A>(cell, node);
-        if turn.tick() {
+        // An end that was decided is carried out in this turn: replies that the handler dropped wait for it on
+        // this thread, where the end of somebody else's handler would answer them.
+        if turn.tick() && !header.has(bit::DOOMED) {
             return Some(Flow::Again);
         }
         let bits = header.bits.load(Ordering::Relaxed);

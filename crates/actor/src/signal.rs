@@ -14,6 +14,7 @@ use std::ptr::NonNull;
 use whitebeam_sync::{
     inbox::{Cursor, Push},
     node::{Node, NodeVt},
+    shim::atomic::Ordering,
 };
 
 use crate::{
@@ -122,7 +123,8 @@ pub(crate) fn send_exit(to: CellPtr, from: Option<Pid>, reason: ExitReason, link
     }
 }
 
-/// Takes a signal's effect on `cell`, in the drain of its owner's run. Runs no code of the user's.
+/// Takes a signal's effect on `cell`, in the drain of its owner's run. Panics in the user's code that it runs
+/// (constructors of messages, destructors of what a signal carried) end here.
 ///
 /// # Safety
 /// The caller is the cell's owner, and `node` was handed over by its drain.
@@ -132,7 +134,7 @@ pub(crate) unsafe fn receive(cell: CellPtr, cursor: &mut Cursor, node: NonNull<N
         cell.header().took(1);
         // SAFETY: a CHILD_DOWN node is embedded in the cell of a child of this one.
         unsafe { children::receive_down(cell, node) };
-        return;
+        return answer_dropped(cell);
     }
     // SAFETY: the other urgent nodes are signals.
     match unsafe { take(node) } {
@@ -146,7 +148,6 @@ pub(crate) unsafe fn receive(cell: CellPtr, cursor: &mut Cursor, node: NonNull<N
             if let Some(ext) = unsafe { Ext::get(cell) } {
                 ext.watchers.remove(&key);
             }
-            answer_dropped(cell);
         }
         Signal::Timer { id } => timer::fired(cell, cursor, id),
         Signal::Down { id, down } => monitor::receive_down(cell, cursor, id, down),
@@ -156,6 +157,7 @@ pub(crate) unsafe fn receive(cell: CellPtr, cursor: &mut Cursor, node: NonNull<N
     }
     // SAFETY: the body is out, and the node is this cursor's.
     unsafe { cursor.retire(node) };
+    answer_dropped(cell);
 }
 
 /// What happens to a signal that the end of `cell` finds in its stream: who asks is told, who tells is
@@ -241,14 +243,15 @@ pub(crate) fn deliver(cell: CellPtr, cursor: &mut Cursor, make: impl FnOnce() ->
         Ok(message) => unsafe { cursor.push_back(message) },
         Err(panic) => end::doom(cell, panic, end::How::Abrupt),
     }
-    answer_dropped(cell);
 }
 
-/// The user's code has run outside of any handler: replies that it dropped would wait for the end of
+/// The user's code may have run outside of any handler: replies that it dropped would wait for the end of
 /// somebody else's.
+#[inline]
 fn answer_dropped(cell: CellPtr) {
-    // Those of a handler that has decided the end wait for that.
-    if !cell.header().has(bit::DOOMED) {
+    // Those of a handler that has decided the end wait for that, which comes in this turn.
+    let header = cell.header();
+    if !header.has(bit::DOOMED) || !header.frame.load(Ordering::Relaxed).is_null() {
         call::flush_deferred(None);
     }
 }

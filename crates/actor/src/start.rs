@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::{
-    ActorRef, CallError, ExitReason, Reply, StartError, oneshot::Answered, request::CallFuture,
+    ActorRef, CallError, ExitReason, Reply, SendFailure, StartError, oneshot::Answered,
 };
 
 /// Who is told that a process has started, or why not.
@@ -16,7 +16,7 @@ pub type StartReply<M> = Reply<Result<ActorRef<M>, StartError>>;
 
 /// The future of a started process: ready when its `init` is done.
 ///
-/// The process is on its way already: dropping this stops nothing. It has no timeout, as OTP's starts
+/// The process, or the request for it, is on its way already: dropping this stops nothing. It has no timeout, as OTP's starts
 /// have none.
 #[must_use = "a start that is not awaited says nothing of its failure"]
 pub struct Start<M>(Way<M>);
@@ -24,8 +24,6 @@ pub struct Start<M>(Way<M>);
 enum Way<M> {
     /// The process answers.
     Direct(Answered<Result<ActorRef<M>, StartError>>),
-    /// A supervisor was asked; the process answers.
-    Asked(CallFuture<'static, (), Result<ActorRef<M>, StartError>>),
     Failed(Option<StartError>),
 }
 
@@ -35,12 +33,16 @@ impl<M: Send + 'static> Start<M> {
         Start(Way::Direct(answer))
     }
 
-    /// The start that a supervisor was asked for by this call: for who writes supervisors. The request
-    /// goes out when this is first polled.
-    pub fn asked<R: 'static>(
-        call: CallFuture<'static, R, Result<ActorRef<M>, StartError>>,
+    /// The start that a supervisor was asked for by [`ChildRef::ask`](crate::ChildRef::ask): for who
+    /// writes supervisors.
+    pub fn asked(
+        asked: Result<Answered<Result<ActorRef<M>, StartError>>, SendFailure>,
     ) -> Self {
-        Start(Way::Asked(call.erase()))
+        match asked {
+            Ok(answer) => Self::answered(answer),
+            Err(SendFailure::Restarting) => Self::failed(StartError::Restarting),
+            Err(_) => Self::failed(StartError::NoSupervisor),
+        }
     }
 
     /// A start that was refused.
@@ -55,7 +57,6 @@ impl<M> Future for Start<M> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
         let answer = match &mut self.0 {
             Way::Direct(answer) => Pin::new(answer).poll(cx),
-            Way::Asked(call) => Pin::new(call).poll(cx),
             Way::Failed(error) => {
                 return Poll::Ready(Err(error.take().unwrap_or(StartError::ShuttingDown)));
             }
@@ -65,8 +66,6 @@ impl<M> Future for Start<M> {
             // The process ended in its `init`, or the supervisor while the request was with it.
             Err(CallError::Exit(ExitReason::Ignore)) => Err(StartError::Ignore),
             Err(CallError::Exit(reason)) => Err(StartError::Exit(reason)),
-            Err(CallError::NoProc) => Err(StartError::NoSupervisor),
-            Err(CallError::Restarting) => Err(StartError::Restarting),
             Err(_) => Err(StartError::ShuttingDown),
         })
     }

@@ -4,11 +4,12 @@
 //! microseconds: a timer that is set and cancelled would cost more than the call. So a call of at least
 //! [`LAZY_MIN`] that is awaited in a handler is only noted in its frame, and its cell is put in a list,
 //! unless it is there already. Every [`SWEEP`] the cells in the list are woken up to look: what is still
-//! pending gets a deadline then, counted from that moment, and one timer of the wheel per cell. A
-//! timeout comes therefore up to [`SWEEP`] late, never early.
+//! pending gets a deadline then, counted from that moment, and a timer of the wheel, unless one that is no
+//! later is set for the cell already. A timeout comes therefore up to [`SWEEP`] late, never early.
 //!
 //! A frame notes one such call; more at once (`join`), short timeouts, calls outside of actors and all in
-//! the simulation take a timer of their own.
+//! the simulation take a timer of their own. So does, from then on, a call that is moved away from the frame
+//! that noted it.
 #![expect(unsafe_code, reason = "the frame of the running handler is reached by pointer")]
 #![expect(
     clippy::multiple_unsafe_ops_per_block,
@@ -34,6 +35,7 @@ use crate::{
     Pid,
     call::CallNode,
     cell::{CellPtr, CellRef, bit, flag},
+    ext::Map,
     frame::FrameHdr,
     local,
     shared::Shared,
@@ -82,7 +84,7 @@ pub(crate) fn note(cell: CellPtr, call: NonNull<CallNode>, timeout_ns: u64) -> b
     if !noted.is_null() && noted != call.as_ptr() {
         return false;
     }
-    if !cell.header().has(bit::YOUNG | bit::IN_WHEEL) && !enter(cell) {
+    if !cell.header().has(bit::YOUNG) && !enter(cell) {
         return false;
     }
     // SAFETY: inside the frame that is being polled here.
@@ -101,12 +103,15 @@ fn enter(cell: CellPtr) -> bool {
     true
 }
 
-/// Whether the call's time is over.
-pub(crate) fn is_expired(call: NonNull<CallNode>) -> bool {
+/// Whether the call's time is over. `None`: the frame that is being polled has no note of it.
+pub(crate) fn is_expired(call: NonNull<CallNode>) -> Option<bool> {
+    let lazy = frame_timeout()?;
+    // SAFETY: initialised before the frame's first poll.
+    if unsafe { (*lazy).call } != call.as_ptr() {
+        return None;
+    }
     // SAFETY: the note is initialised when its call is not null.
-    frame_timeout().is_some_and(|lazy| unsafe {
-        (*lazy).call == call.as_ptr() && (*lazy).deadline_ns == EXPIRED
-    })
+    Some(unsafe { (*lazy).deadline_ns } == EXPIRED)
 }
 
 /// The call is over.
@@ -136,13 +141,9 @@ fn frame_timeout() -> Option<*mut LazyTimeout> {
 pub(crate) unsafe fn due(cell: CellPtr) -> bool {
     let header = cell.header();
     header.clear(bit::YOUNG);
-    let Some(frame) = NonNull::new(header.frame.load(Ordering::Relaxed)) else {
-        header.clear(bit::IN_WHEEL);
-        return false;
-    };
+    let Some(frame) = NonNull::new(header.frame.load(Ordering::Relaxed)) else { return false };
     // SAFETY: the cell's own frame, suspended: nobody else looks at it.
     let lazy = unsafe { &mut (*frame.as_ptr()).timeout };
-    header.clear(bit::IN_WHEEL);
     if lazy.call.is_null() {
         return false;
     }
@@ -150,11 +151,10 @@ pub(crate) unsafe fn due(cell: CellPtr) -> bool {
     if lazy.deadline_ns == UNARMED {
         let timeout = Duration::from_nanos(lazy.timeout_ns);
         lazy.deadline_ns = now.saturating_add(timeout).as_nanos().min(EXPIRED - 1);
-    } else if now.as_nanos() >= lazy.deadline_ns {
+    } else if now.as_nanos() >= lazy.deadline_ns || lazy.deadline_ns == EXPIRED {
         lazy.deadline_ns = EXPIRED;
         return true;
     }
-    header.set(bit::IN_WHEEL);
     cell.shared().timeouts().set(cell, Time::from_nanos(lazy.deadline_ns));
     false
 }
@@ -166,6 +166,8 @@ pub(crate) struct Timeouts {
     young: Mutex<Vec<CellRef>>,
     /// A sweep is coming.
     sweeping: AtomicBool,
+    /// When the wheel is to look at a cell next, by pid.
+    looks: Mutex<Map<u64, u64>>,
 }
 
 /// The token of a sweep; any other is a pid.
@@ -178,6 +180,7 @@ impl Timeouts {
             me: me.clone(),
             young: Mutex::new(Vec::new()),
             sweeping: AtomicBool::new(false),
+            looks: Mutex::new(Map::default()),
         })
     }
 
@@ -187,8 +190,8 @@ impl Timeouts {
 
     fn add(&self, cell: CellPtr) {
         self.young.lock().push(cell.to_ref());
-        // Relaxed: the list's lock orders the entry; a sweep that is coming takes the lock after it has
-        // cleared the mark, so that an entry added after the mark was seen is found.
+        // A sweep clears the mark, then takes the list. AcqRel: whoever finds the mark set was before that
+        // sweep, with its entry in the list; else its own sweep comes.
         if !self.sweeping.swap(true, Ordering::AcqRel) {
             let scheduler = cell.shared().scheduler();
             let at = scheduler.now().saturating_add(SWEEP);
@@ -197,7 +200,16 @@ impl Timeouts {
     }
 
     fn set(&self, cell: CellPtr, at: Time) {
-        self.timer(cell, at, cell.pid().to_bits());
+        let pid = cell.pid().to_bits();
+        {
+            let mut looks = self.looks.lock();
+            let look = looks.entry(pid).or_insert(u64::MAX);
+            if *look <= at.as_nanos() {
+                return;
+            }
+            *look = at.as_nanos();
+        }
+        self.timer(cell, at, pid);
     }
 
     fn timer(&self, cell: CellPtr, at: Time, token: u64) {
@@ -208,14 +220,23 @@ impl Timeouts {
 
     /// Forgets the list: the runtime is going.
     pub(crate) fn clear(&self) {
-        drop(std::mem::take(&mut *self.young.lock()));
+        let young = std::mem::take(&mut *self.young.lock());
+        // Outside of the lock: with the last reference to a cell goes what is the user's.
+        drop(young);
     }
 }
 
 impl Expire for Timeouts {
-    fn expire(&self, token: u64, _deadline: u64) {
+    fn expire(&self, token: u64, deadline: u64) {
         let Some(shared) = self.shared.get().and_then(Weak::upgrade) else { return };
         if token != SWEEP_TOKEN {
+            {
+                let mut looks = self.looks.lock();
+                // Not if an earlier one was set behind it.
+                if looks.get(&token) == Some(&deadline) {
+                    looks.remove(&token);
+                }
+            }
             if let Some(cell) = shared.resolve(Pid::from_bits(token)) {
                 cell.ptr().raise(flag::TIMEOUT);
             }

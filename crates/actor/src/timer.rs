@@ -159,9 +159,9 @@ pub(crate) unsafe fn cancel(cell: CellPtr, timer: TimerRef) -> Option<Duration> 
 
 /// A timer has fired: its message joins the mailbox, unless it was cancelled.
 pub(crate) fn fired(cell: CellPtr, cursor: &mut Cursor, id: u64) {
-    // SAFETY: called in the drain of the owner's run.
-    let Some(ext) = (unsafe { Ext::get(cell) }) else { return };
-    let Some(pending) = ext.timers.remove(&id) else { return };
+    // SAFETY: called in the drain of the owner's run; the reference ends before the user's code runs.
+    let pending = unsafe { Ext::get(cell) }.and_then(|ext| ext.timers.remove(&id));
+    let Some(pending) = pending else { return };
     let again = match pending.what.split() {
         Split::Once(node) => {
             signal::deliver(cell, cursor, || node);
@@ -183,7 +183,8 @@ pub(crate) fn fired(cell: CellPtr, cursor: &mut Cursor, id: u64) {
         }
         if let Some(key) = arm(cell, deadline, id) {
             let what = What::Every { period, make };
-            ext.timers.insert(id, Pending { key, deadline, what });
+            // SAFETY: as above, anew.
+            unsafe { Ext::of(cell) }.timers.insert(id, Pending { key, deadline, what });
         }
     }
 }

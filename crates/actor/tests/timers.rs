@@ -322,7 +322,7 @@ fn tim_020_zero_timers_that_set_zero_timers_starve_nobody() {
                 Ok(())
             })
         }
-        puppet.cast(again(scaled(20_000, 500) as u32)).expect("cast");
+        puppet.cast(again(scaled(2_000, 200) as u32)).expect("cast");
         after(&other, &events, ms(1), 1).await;
         assert_eq!(events.note().await, 1);
         settled(&puppet).await;

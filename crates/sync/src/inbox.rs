@@ -56,6 +56,8 @@
 //!    reverse them; move the cursor to the newest, freeing the node it stood at if that was
 //!    handled; hand the signals over in order, the rest goes to the private FIFO.
 //!
+//! One message alone, the most frequent case, takes a shorter way to the same end (`take_one`).
+//!
 //! *settle* (owner): take the cursor's position out; CAS the word from "that node is the newest,
 //! no sign" to idle. On success neither inbox nor cursor may be touched: another thread may
 //! own, run, close and free them already. What is left, freeing the handled node, uses the local

@@ -9,6 +9,7 @@
 //! | [`slab`] | type-stable memory whose slots are named by index and generation | at the head of the file |
 //! | [`parker`] | one thread sleeps until another wakes it | at the head of the file |
 //! | [`idle`] | who is awake, and whom a send must wake | at the head of the file |
+//! | [`idle`] | which workers sleep or search, and whom a push must wake | at the head of the file |
 //! | [`steal_slot`] | a slot that costs its owner nothing and that others can empty | at the head of the file |
 //! | [`barrier`] | a barrier on all threads of the process, paid by who asks | at the head of the file |
 //!
@@ -23,24 +24,25 @@ compile_error!("whitebeam packs a count into the upper bits of pointers: 64-bit 
 
 pub mod shim;
 
-#[allow(unsafe_code, reason = "the header of intrusive lists")]
+#[expect(unsafe_code, reason = "the header of intrusive lists")]
 pub mod node;
 
-#[allow(unsafe_code, reason = "an intrusive lock-free list")]
+#[expect(unsafe_code, reason = "an intrusive lock-free list")]
 pub mod inbox;
 
-#[allow(unsafe_code, reason = "a cell whose ownership follows a state word")]
+#[expect(unsafe_code, reason = "a cell whose ownership follows a state word")]
 pub mod reply;
 
-#[allow(unsafe_code, reason = "raw memory and free lists through it")]
+#[expect(unsafe_code, reason = "raw memory and free lists through it")]
 pub mod slab;
 
-#[allow(unsafe_code, reason = "may talk to the kernel")]
+// Not `expect`, as for `barrier`: under loom there is no kernel to talk to.
+#[allow(unsafe_code, reason = "system calls")]
 pub mod parker;
 
 pub mod idle;
 
-#[allow(unsafe_code, reason = "a slot shared by an owner and thieves")]
+#[expect(unsafe_code, reason = "a slot shared by an owner and thieves")]
 pub mod steal_slot;
 
 #[allow(unsafe_code, reason = "a system call")]

@@ -19,3 +19,12 @@ mod native;
 pub use model::{Arc, Condvar, Mutex, MutexGuard, atomic, cell, hint, thread};
 #[cfg(not(loom))]
 pub use native::{Arc, Condvar, Mutex, MutexGuard, atomic, cell, hint, thread};
+
+/// Explores every interleaving of `f` with at most so many preemptions. Each model takes as many as
+/// end within some seconds.
+#[cfg(all(test, loom))]
+pub(crate) fn explore(preemptions: usize, f: impl Fn() + Sync + Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(preemptions);
+    builder.check(f);
+}

@@ -30,6 +30,8 @@ type OnTerminate<const TIDY: bool> = Box<
     dyn for<'a> FnOnce(&'a ExitReason, &'a mut Context<Puppet<TIDY>>) -> BoxFuture<'a, ()> + Send,
 >;
 
+type OnDown<const TIDY: bool> = Box<dyn FnMut(ChildDown, &mut Context<Puppet<TIDY>>) + Send>;
+
 /// Has no `terminate` of its own.
 pub type Plain = Puppet<false>;
 /// Has a `terminate` of its own.
@@ -38,6 +40,7 @@ pub type Tidy = Puppet<true>;
 /// See the module's text.
 pub struct Puppet<const TIDY: bool> {
     terminate: Option<OnTerminate<TIDY>>,
+    on_down: Option<OnDown<TIDY>>,
     /// Dropped with the state, last of all.
     _on_drop: Option<OnDrop>,
 }
@@ -67,6 +70,7 @@ pub enum Event {
 #[derive(Default)]
 pub struct Script<const TIDY: bool> {
     init: Option<OnInit<TIDY>>,
+    on_down: Option<OnDown<TIDY>>,
     terminate: Option<OnTerminate<TIDY>>,
     on_drop: Option<OnDrop>,
 }
@@ -90,7 +94,7 @@ impl Drop for OnDrop {
 
 impl<const TIDY: bool> Script<TIDY> {
     pub fn new() -> Self {
-        Script { init: None, terminate: None, on_drop: None }
+        Script { init: None, on_down: None, terminate: None, on_drop: None }
     }
 
     pub fn init(
@@ -122,6 +126,21 @@ impl<const TIDY: bool> Script<TIDY> {
             trap(cx, &events);
             Ok(())
         })
+    }
+
+    /// It supervises; `f` is told of its children's ends.
+    pub fn supervise(
+        mut self,
+        f: impl FnMut(ChildDown, &mut Context<Puppet<TIDY>>) + Send + 'static,
+    ) -> Self {
+        self.on_down = Some(Box::new(f));
+        self
+    }
+
+    /// It supervises; the ends of its children become events.
+    pub fn tell_children(self, events: &Events) -> Self {
+        let events = events.clone();
+        self.supervise(move |down, _| events.send(Event::Child(down)))
     }
 
     pub fn on_drop(mut self, f: impl FnOnce() + Send + 'static) -> Self {
@@ -165,7 +184,18 @@ macro_rules! puppet {
             type Msg = Do<$tidy>;
 
             async fn init(script: Script<$tidy>, cx: &mut Context<Self>) -> Result<Self, ExitReason> {
-                let puppet = Puppet { terminate: script.terminate, _on_drop: script.on_drop };
+                let puppet = Puppet {
+                    terminate: script.terminate,
+                    on_down: script.on_down,
+                    _on_drop: script.on_drop,
+                };
+                if puppet.on_down.is_some() {
+                    cx.supervise(|puppet: &mut Self, down, cx| {
+                        if let Some(on_down) = &mut puppet.on_down {
+                            on_down(down, cx);
+                        }
+                    });
+                }
                 if let Some(init) = script.init {
                     init(cx).await?;
                 }

@@ -56,8 +56,8 @@ impl<A: Actor> DynamicRef<A> {
         DynamicRef { at, count }
     }
 
-    /// Starts a child; ready when its `init` is done. The request goes out when the future is first
-    /// polled. There is no timeout, as in OTP.
+    /// Starts a child; ready when its `init` is done. The request goes out at once; children start also
+    /// if the future is dropped. There is no timeout, as in OTP.
     ///
     /// | error | when |
     /// | --- | --- |
@@ -69,8 +69,7 @@ impl<A: Actor> DynamicRef<A> {
     ///
     /// After an error there is no such child, and nothing of it is kept.
     pub fn start_child(&self, args: A::Args) -> Start<A::Msg> {
-        let call = self.at.call(|ack| Request::Start(args, ack)).no_timeout().owned();
-        Start::asked(call.into_future())
+        Start::asked(self.at.ask(|ack| Request::Start(args, ack)))
     }
 
     /// Starts many children. The requests go out at once, a few messages for all of them; the results

@@ -40,9 +40,8 @@ fn starts_under_way_are_answered_when_the_supervisor_stops() {
     everywhere(|rt| async move {
         let (log, never) = (Log::new(), Gate::new());
         let sup = DynamicSupervisor::<Plain>::new().start(&rt).await.unwrap();
-        let starts: Vec<_> = (0..20)
-            .map(|id| rt.spawn_task(sup.start_child(Setup::new(id, &log).init_at(&never))))
-            .collect();
+        let starts: Vec<_> =
+            (0..20).map(|id| sup.start_child(Setup::new(id, &log).init_at(&never))).collect();
         log.wait(20, |event| matches!(event, Event::Init(..))).await;
         stop(&rt, &sup).await;
         for start in join_all(starts).await {
@@ -63,7 +62,7 @@ fn requests_that_find_the_supervisor_stopping_are_answered() {
         let child = sup.start_child(setup).await.unwrap();
         rt.exit(&sup, ExitReason::Shutdown);
         log.wait_for(Event::Terminate(0)).await;
-        let late = rt.spawn_task(sup.start_child(Setup::new(1, &log)));
+        let late = sup.start_child(Setup::new(1, &log));
         let ended = rt.spawn_task(sup.terminate_child(&child));
         gate.open();
         assert!(late.await.is_err());
@@ -146,7 +145,7 @@ fn a_child_in_its_init_can_be_terminated() {
     everywhere(|rt| async move {
         let (log, never) = (Log::new(), Gate::new());
         let sup = DynamicSupervisor::<Plain>::new().start(&rt).await.unwrap();
-        let start = rt.spawn_task(sup.start_child(Setup::new(1, &log).init_at(&never)));
+        let start = sup.start_child(Setup::new(1, &log).init_at(&never));
         log.wait_for(Event::Init(1, 1)).await;
         let parent = sup.target();
         let child = rt.processes().into_iter().find(|info| info.parent == parent).unwrap();

@@ -2,14 +2,13 @@
 //! ever owns the cursor.
 
 use super::super::Inbox;
-use super::loom_signs::model;
 use super::support::{MESSAGE, Owner, Token, free_now, node};
 use crate::shim::atomic::Ordering;
-use crate::shim::{Arc, thread};
+use crate::shim::{Arc, explore, thread};
 
 #[test]
 fn a_push_against_close_if_idle_is_handled_or_given_back() {
-    model(8, || {
+    explore(8, || {
         let token = Token::new(());
         let owner = Arc::new(Owner::idle());
         let sender = {
@@ -34,7 +33,7 @@ fn a_push_against_close_if_idle_is_handled_or_given_back() {
 
 #[test]
 fn what_the_owner_wrote_before_it_closed_is_seen_by_who_is_refused() {
-    model(8, || {
+    explore(8, || {
         let token = Token::new(());
         let owner = Arc::new(Owner::with(Inbox::scheduled(), |_, node| free_now(node)));
         let sender = {

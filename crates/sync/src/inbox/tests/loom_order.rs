@@ -1,14 +1,13 @@
 //! Order and cursor: what two senders push is handled once, in the order of each sender, whoever
 //! runs the owner; and the length is exact when they are done.
 
-use super::loom_signs::model;
 use super::support::{MESSAGE, Owner, SIGNAL, Token, node};
 use crate::shim::atomic::Ordering;
-use crate::shim::{Arc, thread};
+use crate::shim::{Arc, explore, thread};
 
 #[test]
 fn two_senders_keep_their_orders() {
-    model(4, || {
+    explore(4, || {
         let token = Token::new(());
         let owner = Arc::new(Owner::idle());
         let other = {
@@ -34,7 +33,7 @@ fn two_senders_keep_their_orders() {
 
 #[test]
 fn signals_and_messages_of_three_threads_all_arrive() {
-    model(3, || {
+    explore(3, || {
         let token = Token::new(());
         let owner = Arc::new(Owner::idle());
         let senders = [(&SIGNAL, 1), (&MESSAGE, 2)].map(|(vt, id)| {

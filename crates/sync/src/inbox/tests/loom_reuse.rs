@@ -4,11 +4,10 @@
 use std::ptr::{self, NonNull};
 
 use super::super::Inbox;
-use super::loom_signs::model;
 use super::support::{MESSAGE, Owner, REQUEST, Token, free_now, node};
 use crate::node::{Node, NodeVt};
 use crate::shim::atomic::{AtomicPtr, Ordering};
-use crate::shim::{Arc, thread};
+use crate::shim::{Arc, explore, thread};
 
 /// What is behind an owner that answers a request by giving its node back.
 fn answer(owner: &Owner, request: NonNull<Node>) {
@@ -54,7 +53,7 @@ fn call_then_cast_at_the_same_address(request: &'static NodeVt) {
 
 #[test]
 fn a_detached_node_may_come_back_at_the_same_address() {
-    model(5, || call_then_cast_at_the_same_address(&REQUEST));
+    explore(5, || call_then_cast_at_the_same_address(&REQUEST));
 }
 
 /// The same with a kind that lacks the flag: the model would notice if `detach` did nothing.
@@ -62,5 +61,5 @@ fn a_detached_node_may_come_back_at_the_same_address() {
 #[should_panic(expected = "assertion `left == right` failed: [")]
 fn without_detach_the_cursor_takes_the_message_for_the_request() {
     static CARELESS: NodeVt = NodeVt { detach: false, ..REQUEST };
-    model(5, || call_then_cast_at_the_same_address(&CARELESS));
+    explore(5, || call_then_cast_at_the_same_address(&CARELESS));
 }

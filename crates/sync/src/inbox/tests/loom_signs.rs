@@ -3,19 +3,11 @@
 use super::super::{Inbox, Push};
 use super::support::{MESSAGE, Owner, REQUEST, Token, free_now, node};
 use crate::shim::atomic::{AtomicU32, Ordering};
-use crate::shim::{Arc, thread};
-
-/// Explores every interleaving of `f` with at most so many preemptions. What each model takes is
-/// the most that ends within some seconds.
-pub(super) fn model(preemptions: usize, f: impl Fn() + Sync + Send + 'static) {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(preemptions);
-    builder.check(f);
-}
+use crate::shim::{Arc, explore, thread};
 
 #[test]
 fn a_message_and_a_flag_both_arrive() {
-    model(6, || {
+    explore(6, || {
         let token = Token::new(());
         let owner = Arc::new(Owner::idle());
         let other = {
@@ -36,7 +28,7 @@ fn a_message_and_a_flag_both_arrive() {
 
 #[test]
 fn a_message_and_two_flags_all_arrive() {
-    model(3, || {
+    explore(3, || {
         let token = Token::new(());
         let owner = Arc::new(Owner::idle());
         let others = [1, 2].map(|flag| {
@@ -58,7 +50,7 @@ fn a_message_and_two_flags_all_arrive() {
 #[test]
 fn a_wake_and_a_flag_survive_a_message_that_comes_after_them() {
     for vt in [&MESSAGE, &REQUEST] {
-        model(5, move || {
+        explore(5, move || {
             let token = Token::new(());
             let owner = Arc::new(Owner::with(Inbox::idle(), |_, node| free_now(node)));
             let other = {
@@ -102,7 +94,7 @@ fn a_wake_against_settle_leads_to_a_poll_that_sees_what_was_written() {
             }
         }
     }
-    model(6, || {
+    explore(6, || {
         let task = Arc::new(Task {
             owner: Owner::idle(),
             ready: AtomicU32::new(0),

@@ -4,7 +4,7 @@
 use super::super::{Abandon, Complete, Rearm, ReplyWord};
 use crate::shim::atomic::{AtomicU32, Ordering};
 use crate::shim::cell::UnsafeCell;
-use crate::shim::{Arc, thread};
+use crate::shim::{Arc, explore, thread};
 
 const VALUE: u32 = 42;
 
@@ -108,7 +108,7 @@ impl Target {
 
 #[test]
 fn polled_in_a_dropped_in_b_answered_in_c() {
-    loom::model(|| {
+    explore(6, || {
         let call = Call::new();
         let target = Target::new();
         let replier = {
@@ -130,7 +130,7 @@ fn polled_in_a_dropped_in_b_answered_in_c() {
 
 #[test]
 fn a_caller_that_moves_is_woken_where_it_polled_last() {
-    loom::model(|| {
+    explore(8, || {
         let call = Call::new();
         let (first, second) = (Target::new(), Target::new());
         // SAFETY: not sent yet.
@@ -151,7 +151,7 @@ fn a_caller_that_moves_is_woken_where_it_polled_last() {
 
 #[test]
 fn a_caller_that_polls_where_it_was_is_woken_there() {
-    loom::model(|| {
+    explore(6, || {
         let call = Call::new();
         let target = Target::new();
         // SAFETY: not sent yet.
@@ -172,7 +172,7 @@ fn a_caller_that_polls_where_it_was_is_woken_there() {
 
 #[test]
 fn a_call_dropped_unpolled_against_its_answer_frees_once() {
-    loom::model(|| {
+    explore(8, || {
         let call = Call::new();
         let target = Target::new();
         // SAFETY: not sent yet.

@@ -5,7 +5,7 @@ use std::ptr::NonNull;
 use super::super::region::header;
 use super::super::{Class, Local, Slab, Slot};
 use crate::shim::cell::UnsafeCell;
-use crate::shim::{Arc, thread};
+use crate::shim::{Arc, explore, thread};
 
 const CLASS: Class = Class::for_size(128).unwrap();
 
@@ -68,7 +68,7 @@ impl Table {
 
 #[test]
 fn a_lookup_against_the_end_and_the_next_life_in_the_slot() {
-    loom::model(|| {
+    explore(8, || {
         let table = Table::new();
         let mut local = Local::new();
         let slot = table.begin(&mut local);
@@ -87,7 +87,7 @@ fn a_lookup_against_the_end_and_the_next_life_in_the_slot() {
 
 #[test]
 fn a_walk_against_the_end_and_the_next_life_in_the_slot() {
-    loom::model(|| {
+    explore(8, || {
         let table = Table::new();
         let mut local = Local::new();
         let slot = table.begin(&mut local);
@@ -113,7 +113,7 @@ fn a_walk_against_the_end_and_the_next_life_in_the_slot() {
 
 #[test]
 fn the_last_of_two_references_takes_the_slot_down() {
-    loom::model(|| {
+    explore(8, || {
         let table = Table::new();
         let slot = table.begin(&mut Local::new());
         // SAFETY: a reference is held.
@@ -134,7 +134,7 @@ fn the_last_of_two_references_takes_the_slot_down() {
 
 #[test]
 fn a_slot_freed_on_one_thread_begins_anew_on_another() {
-    loom::model(|| {
+    explore(8, || {
         let table = Table::new();
         let slot = table.begin(&mut Local::new());
         let other = {
