@@ -22,7 +22,7 @@
 //! A killed supervisor's children get `killed` there, by their links.
 #![expect(unsafe_code, reason = "the table holds cells by pointer")]
 
-use std::{fmt, ptr::NonNull};
+use std::{fmt, ptr::NonNull, task::Waker};
 
 use whitebeam_scheduler::Runnable;
 use whitebeam_sync::{
@@ -34,6 +34,8 @@ use whitebeam_sync::{
 use crate::{
     Actor, Context, ExitReason, Pid, StopSummary,
     cell::{CellPtr, CellRef, bit, flag},
+    contain::contain,
+    context::Place,
     ext::{self, Ext},
     message::tag,
 };
@@ -96,7 +98,7 @@ impl OnDown {
         };
         // SAFETY: the caller's word.
         let state = unsafe { &mut *cell.state::<A>() };
-        on_down(state, down, &mut Context::new(cell));
+        on_down(state, down, Place::new(cell).lend());
     }
 }
 
@@ -116,6 +118,8 @@ pub(crate) struct ChildSet {
     stopping: Option<StopSummary>,
     /// A stop of one is under way, or done and not yet taken.
     stopping_one: Option<(ChildKey, Option<ExitReason>)>,
+    /// Who polls the stop, unless it is the parent's own frame: a combinator in there.
+    waker: Option<Waker>,
 }
 
 /// The node embedded in each cell.
@@ -159,6 +163,7 @@ pub(crate) unsafe fn supervise<A: Actor>(
                 untold: 0,
                 stopping: None,
                 stopping_one: None,
+                waker: None,
             }));
         }
     }
@@ -173,9 +178,18 @@ pub(crate) unsafe fn of<'a>(cell: CellPtr) -> Option<&'a mut ChildSet> {
     unsafe { Ext::get(cell) }?.children.as_deref_mut()
 }
 
-/// As [`of`], for the futures of `stop`, which are polled in the parent's own frame.
+/// As [`of`], to be read.
+///
+/// # Safety
+/// As for [`Ext::look`].
+pub(crate) unsafe fn look<'a>(cell: CellPtr) -> Option<&'a ChildSet> {
+    // SAFETY: the caller's word.
+    unsafe { Ext::look(cell) }?.children.as_deref()
+}
+
+/// As [`of`], for the futures of `stop`, which borrow the parent's `Context`, and for the parent's end.
 fn owned<'a>(parent: CellPtr) -> Option<&'a mut ChildSet> {
-    // SAFETY: those futures borrow the parent's `Context`: they are polled by its owner only.
+    // SAFETY: both are run by the parent's owner, or by somebody whom that waits for.
     unsafe { of(parent) }
 }
 
@@ -263,12 +277,15 @@ pub(crate) fn supervisor_of(cell: CellPtr) -> Option<CellPtr> {
     header.parent_pid().map(|pid| cell.shared().cell_at(pid))
 }
 
-/// Places of the children that are there, by pid.
-pub(crate) fn key_of(parent: CellPtr, child: CellPtr) -> Option<ChildKey> {
+/// The place of a child that is there.
+///
+/// # Safety
+/// As for [`Ext::look`], of `parent`; `child` is allocated.
+pub(crate) unsafe fn key_of(parent: CellPtr, child: CellPtr) -> Option<ChildKey> {
     let header = child.header();
     let is_child = header.has(bit::SUPERVISED) && header.parent_pid() == Some(parent.pid());
-    // SAFETY: callers are owners of `parent`.
-    let set = unsafe { of(parent) }?;
+    // SAFETY: the caller's word.
+    let set = unsafe { look(parent) }?;
     let key = ChildKey(header.child_index.load(Ordering::Relaxed));
     (is_child && set.get(key) == Some(child)).then_some(key)
 }
@@ -281,34 +298,42 @@ pub(crate) unsafe fn receive_down(parent: CellPtr, node: NonNull<Node>) {
     // SAFETY: `down` is a field of the child's header.
     let child = unsafe { CellPtr::of_down(node) };
     // SAFETY: the caller's word.
-    if let Some(set) = unsafe { of(parent) } {
-        ended(parent, set, child);
-    }
+    unsafe { ended(parent, child) };
     child.release();
 }
 
 /// Counts a child off and takes note of its end.
-fn ended(parent: CellPtr, set: &mut ChildSet, child: CellPtr) {
-    let key = set.count_off(child);
+///
+/// # Safety
+/// The caller is `parent`'s owner and holds no reference into its part; `child` is in its table.
+unsafe fn ended(parent: CellPtr, child: CellPtr) {
+    // SAFETY: the caller's word.
+    let Some(set) = (unsafe { of(parent) }) else { return };
     let header = parent.header();
+    let key = set.count_off(child);
+    let mut is_over = false;
     if let Some(summary) = &mut set.stopping {
         summary.count(child);
         set.vacate(key);
-        if set.live == 0 {
-            header.set(bit::POLL);
-        }
+        is_over = set.live == 0;
     } else if let Some((awaited, outcome @ None)) = &mut set.stopping_one
         && *awaited == key
     {
         *outcome = Some(ext::exit_reason(child));
         set.vacate(key);
-        header.set(bit::POLL);
+        is_over = true;
     } else {
         let reason = ext::exit_reason(child);
         let started = !child.header().has(bit::INIT);
         set.pending.push(ChildDown { key, pid: child.pid(), reason, started });
         set.untold += 1;
         header.set(bit::CHILDREN_DOWN);
+    }
+    if is_over {
+        header.set(bit::POLL);
+        let waker = set.waker.take();
+        // A waker is the user's code: its panic ends here, and no reference into the set is alive.
+        let _ = contain(|| waker.map(Waker::wake));
     }
 }
 

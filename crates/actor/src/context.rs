@@ -1,7 +1,7 @@
 //! What an actor's code is given: itself, and what it may ask of the runtime.
 #![expect(unsafe_code, reason = "reaches the owner's part of the running cell")]
 
-use std::{fmt, marker::PhantomData, time::Duration};
+use std::{fmt, marker::PhantomData, ptr, time::Duration};
 
 use crate::{
     Actor, ActorRef, ChildDown, ChildKey, Exit, ExitReason, Handle, MonitorRef, Pid, SpawnOptions,
@@ -21,10 +21,46 @@ use crate::{
 /// The running actor's side of the runtime. Passed to `init`, `handle` and `terminate`.
 ///
 /// Its `&self` methods give owned values, so that no `&Context` lives over an await.
+///
+/// It belongs to its handler and stays there: it has no size, so that it cannot be moved out, nor be swapped
+/// with that of another actor.
+///
+/// ```compile_fail,E0277
+/// fn swap<A>(one: &mut whitebeam_actor::Context<A>, other: &mut whitebeam_actor::Context<A>) {
+///     std::mem::swap(one, other);
+/// }
+/// ```
+#[repr(C)]
 pub struct Context<A> {
     cell: CellPtr,
     _actor: PhantomData<fn(A)>,
+    _unsized: [()],
 }
+
+/// Where a [`Context`] lies.
+#[repr(C)]
+pub(crate) struct Place<A> {
+    cell: CellPtr,
+    _actor: PhantomData<fn(A)>,
+}
+
+impl<A> Place<A> {
+    pub(crate) fn new(cell: CellPtr) -> Self {
+        Place { cell, _actor: PhantomData }
+    }
+
+    /// The context. Given to the code of the cell's actor only, while that owns the cell.
+    #[inline]
+    pub(crate) fn lend(&mut self) -> &mut Context<A> {
+        let place: *mut Self = self;
+        let context = ptr::slice_from_raw_parts_mut(place.cast::<()>(), 0) as *mut Context<A>;
+        // SAFETY: the same fields at the same places (`repr(C)`), and a tail of no elements; borrowed for as
+        // long as `self` is.
+        unsafe { &mut *context }
+    }
+}
+
+const _: () = assert!(size_of::<Place<()>>() == size_of::<CellPtr>());
 
 /// Starts processes with options: [`Context::with`].
 #[must_use = "options do nothing until something is started with them"]
@@ -33,14 +69,11 @@ pub struct Spawner<'a, A> {
     options: SpawnOptions,
 }
 
-// Every `unsafe` block below rests on one fact: a `Context` exists only in a frame of its cell, which
-// is polled by the cell's owner, and `&mut self` (or the short `&self`) keeps a second reference into the
-// owner's part from being made meanwhile.
+// Every `unsafe` block below rests on one fact: a `Context` is only lent to the code of its cell's actor, which
+// the cell's owner calls, with no reference into the owner's part alive; it cannot be moved elsewhere. That
+// code may lend it on to other threads, but has to wait for them. So `&mut self` is the only way to the owner's
+// part for as long as it lasts, and while there are several `&self` that part is only read.
 impl<A: Actor> Context<A> {
-    pub(crate) fn new(cell: CellPtr) -> Self {
-        Context { cell, _actor: PhantomData }
-    }
-
     /// This actor's address.
     pub fn me(&self) -> ActorRef<A::Msg> {
         ActorRef::from_cell(self.cell.to_ref())
@@ -74,8 +107,8 @@ impl<A: Actor> Context<A> {
 
     /// Which start this is, and how the incarnation before it ended.
     pub fn start_info(&self) -> StartInfo {
-        // SAFETY: see above the impl.
-        let info = unsafe { Ext::get(self.cell) }.and_then(|ext| ext.start_info.clone());
+        // SAFETY: see above the impl: it is read.
+        let info = unsafe { Ext::look(self.cell) }.and_then(|ext| ext.start_info.clone());
         info.unwrap_or_else(StartInfo::first)
     }
 
@@ -263,20 +296,21 @@ impl<A: Actor> Context<A> {
 
     /// Children that this process supervises and has not counted off.
     pub fn child_count(&self) -> usize {
-        // SAFETY: see above the impl.
-        unsafe { children::of(self.cell) }.map_or(0, |set| set.live())
+        // SAFETY: see above the impl: it is read.
+        unsafe { children::look(self.cell) }.map_or(0, |set| set.live())
     }
 
     /// The child of this pid, if it is one.
     pub fn child_key(&self, pid: Pid) -> Option<ChildKey> {
         let child = self.cell.shared().resolve(pid)?;
-        children::key_of(self.cell, child.ptr())
+        // SAFETY: see above the impl: it is read.
+        unsafe { children::key_of(self.cell, child.ptr()) }
     }
 
     /// The pid of a child.
     pub fn child_pid(&self, key: ChildKey) -> Option<Pid> {
-        // SAFETY: see above the impl.
-        unsafe { children::of(self.cell) }.and_then(|set| set.get(key)).map(CellPtr::pid)
+        // SAFETY: see above the impl: it is read.
+        unsafe { children::look(self.cell) }.and_then(|set| set.get(key)).map(CellPtr::pid)
     }
 
     /// Stops one child and waits until it has ended. Its end is not reported to `on_down`.

@@ -211,8 +211,9 @@ fn report(cell: CellPtr) {
         cell.release();
         return;
     };
+    // The parent is kept for this child until it takes the node, and may be gone then.
     // SAFETY: the embedded node is used once, here; the alive reference keeps it until it is taken.
-    match unsafe { parent.header().inbox.push_one(cell.down_node()) } {
+    match unsafe { parent.header().inbox.push_last(cell.down_node(), || parent.to_ref()) } {
         // To the back: more DOWNs gather before the supervisor runs.
         Push::Schedule => parent.shared().scheduler().schedule_back(parent.runnable()),
         Push::Queued => {}

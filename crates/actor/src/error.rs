@@ -18,8 +18,6 @@ pub enum SendFailure {
     NoProc,
     /// The child is between two incarnations.
     Restarting,
-    /// The mailbox is bounded and full.
-    Full,
 }
 
 /// Why a call gave no reply.
@@ -38,8 +36,6 @@ pub enum CallError {
         /// Whether the request had been delivered.
         accepted: bool,
     },
-    /// The mailbox is bounded and full.
-    Full,
     /// The reply was dropped unanswered.
     NoReply,
 }
@@ -54,8 +50,6 @@ pub enum StartError {
     Exit(ExitReason),
     /// The name belongs to another process.
     NameTaken(Pid),
-    /// `init` took too long; the process was killed.
-    Timeout,
     /// The runtime or the supervisor is shutting down.
     ShuttingDown,
     /// The supervisor has as many children as it may.
@@ -111,19 +105,15 @@ impl fmt::Display for SendFailure {
         f.write_str(match self {
             SendFailure::NoProc => "the process has ended",
             SendFailure::Restarting => "the child is being restarted",
-            SendFailure::Full => "the mailbox is full",
         })
     }
 }
 
 impl CallError {
-    /// Whether the same call may succeed later at the same address: `Restarting` and `Full`, and a
-    /// `Timeout` whose request was not accepted. Never true when the request may have been handled.
+    /// Whether the same call may succeed later at the same address: `Restarting`, and a `Timeout` whose
+    /// request was not accepted. Never true when the request may have been handled.
     pub fn is_retryable(&self) -> bool {
-        matches!(
-            self,
-            CallError::Restarting | CallError::Full | CallError::Timeout { accepted: false }
-        )
+        matches!(self, CallError::Restarting | CallError::Timeout { accepted: false })
     }
 }
 
@@ -139,7 +129,6 @@ impl fmt::Display for CallError {
             CallError::Timeout { accepted: false } => {
                 f.write_str("call timed out before its request was delivered")
             }
-            CallError::Full => f.write_str("call failed: the mailbox is full"),
             CallError::NoReply => f.write_str("call failed: the reply was dropped unanswered"),
         }
     }
@@ -153,7 +142,6 @@ impl fmt::Display for StartError {
             StartError::Ignore => f.write_str("start ignored by init"),
             StartError::Exit(reason) => write!(f, "start failed: {reason}"),
             StartError::NameTaken(pid) => write!(f, "start failed: the name belongs to {pid}"),
-            StartError::Timeout => f.write_str("start timed out"),
             StartError::ShuttingDown => f.write_str("start refused: shutting down"),
             StartError::MaxChildren => f.write_str(
                 "start refused: the supervisor has as many children as its max_children allows; \

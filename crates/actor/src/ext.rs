@@ -97,6 +97,16 @@ impl Ext {
         Some(unsafe { &mut *ext.as_ptr() })
     }
 
+    /// The cell's part, if it has one, to be read.
+    ///
+    /// # Safety
+    /// The caller is the owner, or somebody whom the owner waits for, and no `&mut` to it is in use meanwhile.
+    pub(crate) unsafe fn look<'a>(cell: CellPtr) -> Option<&'a Ext> {
+        let ext = NonNull::new(cell.header().ext.load(Ordering::Relaxed))?;
+        // SAFETY: made by Box::into_raw, freed with the cell; not written meanwhile, by the caller's word.
+        Some(unsafe { ext.as_ref() })
+    }
+
     /// The next number for a monitor or a timer of this process.
     pub(crate) fn next_id(&mut self) -> u64 {
         self.next_id += 1;

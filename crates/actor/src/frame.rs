@@ -31,7 +31,9 @@ use std::{
     task::{Context as TaskContext, Poll},
 };
 
-use crate::{Actor, Context, ExitReason, cell::CellPtr, local, timeouts::LazyTimeout, waker};
+use crate::{
+    Actor, Context, ExitReason, cell::CellPtr, context::Place, local, timeouts::LazyTimeout, waker,
+};
 
 /// What a frame's future comes to.
 pub(crate) type Outcome = Result<(), ExitReason>;
@@ -50,7 +52,7 @@ pub(crate) struct FrameHdr {
 struct Frame<A: Actor, F> {
     /// Written when the frame is donated, its `timeout` before the first poll.
     hdr: MaybeUninit<FrameHdr>,
-    cx: Context<A>,
+    cx: Place<A>,
     fut: F,
 }
 
@@ -226,8 +228,8 @@ where
     let guard = Abandon::<A, F> { frame, class, made: false };
     // SAFETY: the buffer has the frame's layout and is this function's alone.
     let cx = unsafe {
-        (&raw mut (*frame).cx).write(Context::new(cell));
-        &mut (*frame).cx
+        (&raw mut (*frame).cx).write(Place::new(cell));
+        (*frame).cx.lend()
     };
     let hdr = buffer.cast::<FrameHdr>().as_ptr();
     // SAFETY: as above; the rest of the header is written when the frame is donated.

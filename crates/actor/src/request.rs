@@ -98,7 +98,6 @@ impl Address<'_> {
         match why {
             SendFailure::NoProc => CallError::NoProc,
             SendFailure::Restarting => CallError::Restarting,
-            SendFailure::Full => CallError::Full,
         }
     }
 }
@@ -196,8 +195,10 @@ impl<'a, M, T> Call<'a, M, T> {
             "`Call::blocking` on a worker thread would hold up its actors: await the call instead"
         );
         if scheduler.is_simulated() {
-            let scheduler = scheduler.clone();
-            return scheduler.block_on(self.into_future());
+            // The call may have the last reference to what keeps all of this.
+            let shared = cell.shared().arc();
+            let _worker = StandIn::enter(&shared);
+            return shared.scheduler().block_on(self.into_future());
         }
         let CallFuture { mut waiting, to, timeout_ns, .. } = self.future;
         let timeout = (timeout_ns != NEVER).then(|| Duration::from_nanos(timeout_ns));

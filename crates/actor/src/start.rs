@@ -7,9 +7,7 @@ use std::{
     task::{Context as TaskContext, Poll},
 };
 
-use crate::{
-    ActorRef, CallError, ExitReason, Reply, SendFailure, StartError, oneshot::Answered,
-};
+use crate::{ActorRef, CallError, ExitReason, Reply, SendFailure, StartError, oneshot::Answered};
 
 /// Who is told that a process has started, or why not.
 pub type StartReply<M> = Reply<Result<ActorRef<M>, StartError>>;
@@ -35,9 +33,7 @@ impl<M: Send + 'static> Start<M> {
 
     /// The start that a supervisor was asked for by [`ChildRef::ask`](crate::ChildRef::ask): for who
     /// writes supervisors.
-    pub fn asked(
-        asked: Result<Answered<Result<ActorRef<M>, StartError>>, SendFailure>,
-    ) -> Self {
+    pub fn asked(asked: Result<Answered<Result<ActorRef<M>, StartError>>, SendFailure>) -> Self {
         match asked {
             Ok(answer) => Self::answered(answer),
             Err(SendFailure::Restarting) => Self::failed(StartError::Restarting),

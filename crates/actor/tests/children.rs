@@ -15,8 +15,8 @@ use support::{
     scaled,
 };
 use whitebeam_actor::{
-    Actor, ActorRef, CallError, ChildKey, Context, ExitReason, Handle, Outcome, Reply, SpawnOptions,
-    StartError, StartInfo, Stop, StopSummary, oneshot,
+    Actor, ActorRef, CallError, ChildKey, Context, ExitReason, Handle, Outcome, Reply,
+    SpawnOptions, StartError, StartInfo, Stop, StopSummary, oneshot,
 };
 
 type Parent = ActorRef<Do<false>>;
@@ -89,7 +89,8 @@ enum State {
 }
 use State::{Backlog, Idle, InInit, Suspended, Trapping, TrappingSuspended, Yielding};
 
-const STATES: [State; 7] = [Idle, Suspended, Yielding, Trapping, TrappingSuspended, InInit, Backlog];
+const STATES: [State; 7] =
+    [Idle, Suspended, Yielding, Trapping, TrappingSuspended, InInit, Backlog];
 
 /// Brings a child into a state. One that traps exits and hangs goes on by itself after 20 ms.
 async fn child_in<const TIDY: bool>(
@@ -174,7 +175,10 @@ fn an_end_is_told_once_with_key_pid_and_reason() {
             let (key, child) = child::<false>(&parent, Script::new()).await;
             let pid = child.pid();
             assert_eq!(count(&parent).await, 1);
-            assert_eq!(ask(&parent, move |cx| (cx.child_key(pid), cx.child_pid(key))).await, (Some(key), Some(pid)));
+            assert_eq!(
+                ask(&parent, move |cx| (cx.child_key(pid), cx.child_pid(key))).await,
+                (Some(key), Some(pid))
+            );
             let expected = match n {
                 0 => ExitReason::Normal,
                 1 => ExitReason::Shutdown,
@@ -198,7 +202,10 @@ fn an_end_is_told_once_with_key_pid_and_reason() {
                 assert_reason(&told.reason, &expected);
             }
             assert_eq!(count(&parent).await, 0);
-            assert_eq!(ask(&parent, move |cx| (cx.child_key(pid), cx.child_pid(key))).await, (None, None));
+            assert_eq!(
+                ask(&parent, move |cx| (cx.child_key(pid), cx.child_pid(key))).await,
+                (None, None)
+            );
             assert!(!child.is_alive());
         }
         events.quiet(&rt).await;
@@ -367,7 +374,8 @@ fn one_child_is_stopped_whatever_it_does() {
         for state in STATES {
             for how in [Stop::Infinity, Stop::After(Duration::from_secs(5)), Stop::Kill] {
                 let told = Events::new();
-                let (key, child) = child_in(&rt, &parent, state, Script::<false>::new().tell_drop(&told)).await;
+                let (key, child) =
+                    child_in(&rt, &parent, state, Script::<false>::new().tell_drop(&told)).await;
                 let end = rt.down(&child);
                 let outcome = stop_child(&parent, key, how).await;
                 // Whoever stopped it finds it gone.
@@ -432,7 +440,8 @@ fn a_child_that_takes_too_long_is_killed() {
     everywhere(|rt| async move {
         let events = Events::new();
         let parent = parent(&rt, &events).await;
-        let (key, child) = child::<true>(&parent, Script::new().terminate(|_, _| pending().boxed())).await;
+        let (key, child) =
+            child::<true>(&parent, Script::new().terminate(|_, _| pending().boxed())).await;
         let (begun, end) = (time(&rt), rt.down(&child));
         let outcome = stop_child(&parent, key, Stop::After(Duration::from_millis(30))).await;
         assert!(time(&rt) - begun >= 30_000_000);
@@ -449,7 +458,8 @@ fn a_child_that_fails_while_it_is_stopped_has_crashed() {
         let events = Events::new();
         let parent = parent(&rt, &events).await;
         // In its `terminate`, and in its destructor, on its own turn and on the parent's.
-        let (key, _child) = child::<true>(&parent, Script::new().terminate(|_, _| panic!("{EXPECTED}"))).await;
+        let (key, _child) =
+            child::<true>(&parent, Script::new().terminate(|_, _| panic!("{EXPECTED}"))).await;
         let Outcome::Crashed(reason) = stop_child(&parent, key, Stop::Infinity).await else {
             panic!("it did not crash")
         };
@@ -488,21 +498,40 @@ fn all_children_are_stopped_whatever_they_do() {
             let watched = told.clone();
             ask(&parent, move |cx| {
                 for _ in 0..idle {
-                    cx.spawn_child::<Plain>(Script::new().tell_drop(&watched), SpawnOptions::new(), None, None);
+                    cx.spawn_child::<Plain>(
+                        Script::new().tell_drop(&watched),
+                        SpawnOptions::new(),
+                        None,
+                        None,
+                    );
                 }
             })
             .await;
             let mut kept = Vec::new();
             for state in STATES {
-                kept.push(child_in(&rt, &parent, state, Script::<false>::new().tell_drop(&told)).await.1.pid());
-                kept.push(child_in(&rt, &parent, state, Script::<true>::new().tell_drop(&told)).await.1.pid());
+                kept.push(
+                    child_in(&rt, &parent, state, Script::<false>::new().tell_drop(&told))
+                        .await
+                        .1
+                        .pid(),
+                );
+                kept.push(
+                    child_in(&rt, &parent, state, Script::<true>::new().tell_drop(&told))
+                        .await
+                        .1
+                        .pid(),
+                );
             }
             let all = idle + kept.len();
             assert_eq!(count(&parent).await, all);
             let summary = stop_children(&parent, how).await;
             assert_eq!(summary.clean + summary.killed, all, "{summary:?}");
             assert_eq!(summary.crashed, 0, "{summary:?}");
-            assert_eq!(if how == Stop::Kill { summary.clean } else { summary.killed }, 0, "{summary:?}");
+            assert_eq!(
+                if how == Stop::Kill { summary.clean } else { summary.killed },
+                0,
+                "{summary:?}"
+            );
             assert_eq!(count(&parent).await, 0);
             assert!(kept.iter().all(|pid| !rt.is_alive(*pid)));
             assert_eq!(rt.processes().len(), 1);
@@ -531,7 +560,11 @@ fn those_that_take_too_long_are_killed_together() {
         })
         .await;
         // They have started: their `init`s were scheduled before this.
-        while rt.processes().iter().any(|info| info.handled == 0 && info.parent.is_none() && info.is_suspended) {
+        while rt
+            .processes()
+            .iter()
+            .any(|info| info.handled == 0 && info.parent.is_none() && info.is_suspended)
+        {
             rt.sleep(Duration::from_millis(1)).await;
         }
         rt.sleep(Duration::from_millis(50)).await;
@@ -555,9 +588,15 @@ fn who_crashes_while_all_are_stopped_is_named() {
         let mut pids = Vec::new();
         for n in 0..bombs {
             let pid = if n % 2 == 0 {
-                child::<false>(&parent, Script::new().on_drop(|| panic!("{EXPECTED}"))).await.1.pid()
+                child::<false>(&parent, Script::new().on_drop(|| panic!("{EXPECTED}")))
+                    .await
+                    .1
+                    .pid()
             } else {
-                child::<true>(&parent, Script::new().terminate(|_, _| panic!("{EXPECTED}"))).await.1.pid()
+                child::<true>(&parent, Script::new().terminate(|_, _| panic!("{EXPECTED}")))
+                    .await
+                    .1
+                    .pid()
             };
             pids.push(pid);
         }
@@ -580,7 +619,9 @@ fn an_end_is_either_reported_or_counted() {
             let parent = parent(&rt, &events).await;
             let children: Vec<_> = ask(&parent, |cx| {
                 (0..40)
-                    .filter_map(|_| cx.spawn_child::<Plain>(Script::new(), SpawnOptions::new(), None, None))
+                    .filter_map(|_| {
+                        cx.spawn_child::<Plain>(Script::new(), SpawnOptions::new(), None, None)
+                    })
                     .map(|(_, child)| child)
                     .collect()
             })
@@ -605,7 +646,12 @@ fn a_stop_that_is_given_up_leaves_a_parent_that_works() {
         let events = Events::new();
         let parent = parent(&rt, &events).await;
         let (go, gate) = oneshot::<()>();
-        let script = Script::new().terminate(move |_, _| async move { let _ = gate.await; }.boxed());
+        let script = Script::new().terminate(move |_, _| {
+            async move {
+                let _ = gate.await;
+            }
+            .boxed()
+        });
         let (key, _slow) = child::<true>(&parent, script).await;
         let (_, _idle) = child::<false>(&parent, Script::new()).await;
         let told = events.clone();
@@ -654,7 +700,13 @@ fn an_idle_child_ends_as_completely_as_any_other() {
         ask(&child, move |cx| {
             // Kept by a timer of the child's.
             let reply = cell.lock().take();
-            cx.send_after(Duration::from_secs(9), now(move |_| { drop(reply); Ok(()) }));
+            cx.send_after(
+                Duration::from_secs(9),
+                now(move |_| {
+                    drop(reply);
+                    Ok(())
+                }),
+            );
         })
         .await;
         let outcome = stop_child(&parent, key, Stop::Infinity).await;
@@ -722,7 +774,12 @@ fn a_tree_ends_from_its_leaves() {
                 .init_now(move |cx| {
                     if depth > 0 {
                         for _ in 0..3 {
-                            cx.spawn_child::<Tidy>(node(&spawns, depth - 1), SpawnOptions::new(), None, None);
+                            cx.spawn_child::<Tidy>(
+                                node(&spawns, depth - 1),
+                                SpawnOptions::new(),
+                                None,
+                                None,
+                            );
                         }
                     }
                     Ok(())
@@ -760,7 +817,10 @@ fn the_orphans_of_a_killed_parent_end_in_order() {
             for state in STATES {
                 let script = Script::<true>::new().tell_terminate(&told);
                 ends.push((state, rt.down(&child_in(&rt, &parent, state, script).await.1)));
-                ends.push((state, rt.down(&child_in(&rt, &parent, state, Script::<false>::new()).await.1)));
+                ends.push((
+                    state,
+                    rt.down(&child_in(&rt, &parent, state, Script::<false>::new()).await.1),
+                ));
             }
             let end = rt.down(&parent);
             rt.exit(&parent, reason);
@@ -786,7 +846,9 @@ fn ends_that_cross_leave_nothing_behind() {
             let parent = parent(&rt, &events).await;
             let children: Vec<_> = ask(&parent, |cx| {
                 (0..30)
-                    .filter_map(|_| cx.spawn_child::<Plain>(Script::new(), SpawnOptions::new(), None, None))
+                    .filter_map(|_| {
+                        cx.spawn_child::<Plain>(Script::new(), SpawnOptions::new(), None, None)
+                    })
                     .map(|(_, child)| child)
                     .collect()
             })
@@ -820,7 +882,9 @@ fn a_spawn_that_is_refused_tells_its_starter() {
         let parent = parent(&rt, &events).await;
         let (_, _first) = child::<false>(&parent, Script::new()).await;
         let named = || SpawnOptions::new().name("n");
-        ask(&parent, move |cx| cx.spawn_child::<Plain>(Script::new(), named(), None, None)).await.expect("spawned");
+        ask(&parent, move |cx| cx.spawn_child::<Plain>(Script::new(), named(), None, None))
+            .await
+            .expect("spawned");
         let (ack, answer) = oneshot();
         let dropped = OnDrop::new({
             let events = events.clone();

@@ -14,13 +14,14 @@ use futures_util::{FutureExt, future::join};
 use support::{
     EXPECTED, everywhere, expect_panics, now as time,
     puppet::{
-        Do, Event, Events, OnDrop, Plain, Script, Tidy, ask, assert_panic, assert_reason, hang, later,
-        note, now, plain, settled, trap,
+        Do, Event, Events, OnDrop, Plain, Script, Tidy, ask, assert_panic, assert_reason, hang,
+        later, note, now, plain, settled, trap,
     },
     scaled, threaded,
 };
 use whitebeam_actor::{
-    ActorRef, CallError, ExitReason, Handle, Reply, Runtime, SpawnOptions, StartError, Stop, oneshot,
+    ActorRef, CallError, ExitReason, Handle, Reply, Runtime, SpawnOptions, StartError, Stop,
+    oneshot,
 };
 
 const LONG: Duration = Duration::from_secs(30);
@@ -54,7 +55,12 @@ fn all_end_in_order() {
                     puppet.cast(later(|_, _| pending().boxed())).expect("cast");
                 }
                 let unread = held.clone();
-                puppet.cast(now(move |_| { drop(unread); Ok(()) })).expect("cast");
+                puppet
+                    .cast(now(move |_| {
+                        drop(unread);
+                        Ok(())
+                    }))
+                    .expect("cast");
             }
         }
         let begun = time(&rt);
@@ -133,7 +139,10 @@ fn who_ignores_it_is_killed_at_the_deadline() {
     everywhere(|rt| async move {
         let (events, dropped) = (Events::new(), Events::new());
         // Traps exits, and its handler does not end.
-        let trapping = rt.start::<Plain>(Script::new().trap(&events).tell_drop(&dropped)).await.expect("start");
+        let trapping = rt
+            .start::<Plain>(Script::new().trap(&events).tell_drop(&dropped))
+            .await
+            .expect("start");
         trapping.cast(hang(&events, ())).expect("cast");
         events.hanging().await;
         // Its `terminate` does not end.
@@ -212,7 +221,12 @@ fn a_handler_that_never_returns_is_named() {
         }
         // It takes nothing more in than what comes before it ends.
         release.send(()).expect("the handler waits");
-        rt.block_on(async { assert!(matches!(rt.down(&puppet).await.reason, ExitReason::Killed | ExitReason::Shutdown | ExitReason::NoProc)) });
+        rt.block_on(async {
+            assert!(matches!(
+                rt.down(&puppet).await.reason,
+                ExitReason::Killed | ExitReason::Shutdown | ExitReason::NoProc
+            ))
+        });
     }
 }
 
@@ -257,29 +271,43 @@ fn sends_and_calls_get_an_answer_at_any_time() {
             let threads: Vec<_> = (0..3)
                 .map(|n| {
                     let (puppets, handle, begun) = (puppets.clone(), rt.handle(), begun.clone());
-                    thread::spawn(move || loop {
-                        let mut refused = 0;
-                        for puppet in &puppets {
-                            if puppet.cast(now(|_| Ok(()))).is_err() {
-                                refused += 1;
-                            }
-                            let call = puppet.call(|reply: Reply<u32>| now(move |_| { reply.send(1); Ok(()) }));
-                            match call.timeout(LONG).blocking() {
-                                Ok(answer) => assert_eq!(answer, 1),
-                                Err(CallError::NoProc) => refused += 1,
-                                Err(CallError::Exit(reason)) => {
-                                    assert!(matches!(reason, ExitReason::Shutdown | ExitReason::Killed), "{reason:?}");
+                    thread::spawn(move || {
+                        loop {
+                            let mut refused = 0;
+                            for puppet in &puppets {
+                                if puppet.cast(now(|_| Ok(()))).is_err() {
+                                    refused += 1;
                                 }
-                                Err(other) => panic!("{other:?}"),
+                                let call = puppet.call(|reply: Reply<u32>| {
+                                    now(move |_| {
+                                        reply.send(1);
+                                        Ok(())
+                                    })
+                                });
+                                match call.timeout(LONG).blocking() {
+                                    Ok(answer) => assert_eq!(answer, 1),
+                                    Err(CallError::NoProc) => refused += 1,
+                                    Err(CallError::Exit(reason)) => {
+                                        assert!(
+                                            matches!(
+                                                reason,
+                                                ExitReason::Shutdown | ExitReason::Killed
+                                            ),
+                                            "{reason:?}"
+                                        );
+                                    }
+                                    Err(other) => panic!("{other:?}"),
+                                }
+                                // What cannot be started any more is an address of nobody.
+                                if n == 0 {
+                                    let _ =
+                                        handle.spawn::<Plain>(Script::new()).cast(now(|_| Ok(())));
+                                }
                             }
-                            // What cannot be started any more is an address of nobody.
-                            if n == 0 {
-                                let _ = handle.spawn::<Plain>(Script::new()).cast(now(|_| Ok(())));
+                            let _ = begun.send(());
+                            if refused == 2 * puppets.len() {
+                                return;
                             }
-                        }
-                        let _ = begun.send(());
-                        if refused == 2 * puppets.len() {
-                            return;
                         }
                     })
                 })
@@ -309,10 +337,11 @@ fn a_runtime_may_be_dropped_with_actors_alive() {
         let mut kept = Vec::new();
         for n in 0..60_u32 {
             let inside = held.clone();
-            let script = Script::new().supervise(|_, _| {}).on_drop(move || drop(inside)).init_now(|cx| {
-                cx.spawn_child::<Tidy>(Script::new(), SpawnOptions::new(), None, None);
-                Ok(())
-            });
+            let script =
+                Script::new().supervise(|_, _| {}).on_drop(move || drop(inside)).init_now(|cx| {
+                    cx.spawn_child::<Tidy>(Script::new(), SpawnOptions::new(), None, None);
+                    Ok(())
+                });
             let puppet = rt.spawn::<Plain>(script);
             let unread = held.clone();
             let job = match n % 6 {
@@ -326,7 +355,13 @@ fn a_runtime_may_be_dropped_with_actors_alive() {
                 }),
                 2 => now(move |cx| {
                     let in_timer = unread;
-                    cx.send_after(Duration::ZERO, now(move |_| { drop(in_timer); Ok(()) }));
+                    cx.send_after(
+                        Duration::ZERO,
+                        now(move |_| {
+                            drop(in_timer);
+                            Ok(())
+                        }),
+                    );
                     cx.interval(Duration::from_micros(50), || now(|_| Ok(())));
                     Ok(())
                 }),
@@ -340,7 +375,10 @@ fn a_runtime_may_be_dropped_with_actors_alive() {
             puppet.cast(job).expect("cast");
             for _ in 0..50 {
                 let unread = held.clone();
-                let _ = puppet.cast(now(move |_| { drop(unread); Ok(()) }));
+                let _ = puppet.cast(now(move |_| {
+                    drop(unread);
+                    Ok(())
+                }));
             }
             if n % 7 == 0 {
                 kept.push(puppet);
@@ -374,7 +412,15 @@ fn addresses_outlive_their_runtime() {
         let down = rt.down(&puppets[0]);
         let sleep = rt.sleep(Duration::from_secs(1));
         let start = rt.start::<Plain>(Script::new().init(|_| pending().boxed()));
-        let mut call = puppets[1].call(|reply: Reply<()>| now(move |_| { reply.send(()); Ok(()) })).owned().into_future();
+        let mut call = puppets[1]
+            .call(|reply: Reply<()>| {
+                now(move |_| {
+                    reply.send(());
+                    Ok(())
+                })
+            })
+            .owned()
+            .into_future();
         let _ = (&mut call).now_or_never();
         let other = puppets[2].clone();
         let threads: Vec<_> = (0..3)
@@ -390,11 +436,18 @@ fn addresses_outlive_their_runtime() {
             })
             .collect();
         drop(rt);
-        threads.into_iter().for_each(|thread| thread.join().expect("a thread that drops addresses"));
+        threads
+            .into_iter()
+            .for_each(|thread| thread.join().expect("a thread that drops addresses"));
         for puppet in puppets {
             assert!(!puppet.is_alive());
             assert!(puppet.cast(now(|_| Ok(()))).is_err());
-            let call = puppet.call(|reply: Reply<()>| now(move |_| { reply.send(()); Ok(()) }));
+            let call = puppet.call(|reply: Reply<()>| {
+                now(move |_| {
+                    reply.send(());
+                    Ok(())
+                })
+            });
             assert!(matches!(call.into_future().now_or_never(), Some(Err(CallError::NoProc))));
         }
         let reason = down.now_or_never().expect("told when it ended").reason;
@@ -408,8 +461,14 @@ fn addresses_outlive_their_runtime() {
         // The handle still answers, and what it gives outlives it.
         let nobody = handle.spawn::<Plain>(Script::new());
         assert!(!nobody.is_alive() && handle.processes().is_empty());
-        assert!(matches!(handle.start::<Plain>(Script::new()).now_or_never(), Some(Err(StartError::ShuttingDown))));
-        assert_reason(&handle.down(&nobody).now_or_never().expect("at once").reason, &ExitReason::NoProc);
+        assert!(matches!(
+            handle.start::<Plain>(Script::new()).now_or_never(),
+            Some(Err(StartError::ShuttingDown))
+        ));
+        assert_reason(
+            &handle.down(&nobody).now_or_never().expect("at once").reason,
+            &ExitReason::NoProc,
+        );
         drop(sleep);
         drop(handle);
         assert!(nobody.cast(now(|_| Ok(()))).is_err());
@@ -470,7 +529,16 @@ fn a_foreign_pid_is_nobody() {
         }
     });
     // An address works across: its own runtime's workers run it.
-    let reply = two.block_on(of_one[3].call(|reply: Reply<u32>| now(move |_| { reply.send(4); Ok(()) })).into_future());
+    let reply = two.block_on(
+        of_one[3]
+            .call(|reply: Reply<u32>| {
+                now(move |_| {
+                    reply.send(4);
+                    Ok(())
+                })
+            })
+            .into_future(),
+    );
     assert_eq!(reply.expect("answered"), 4);
     // One ends, the others go on.
     drop(one);
@@ -496,7 +564,12 @@ fn a_call_into_a_runtime_that_goes_is_answered() {
             let job = later(move |_, _| {
                 async move {
                     loop {
-                        let call = to.call(|reply: Reply<()>| now(move |_| { reply.send(()); Ok(()) }));
+                        let call = to.call(|reply: Reply<()>| {
+                            now(move |_| {
+                                reply.send(());
+                                Ok(())
+                            })
+                        });
                         match call.timeout(LONG).await {
                             Ok(()) => {}
                             Err(CallError::NoProc | CallError::Exit(_)) => break,
@@ -595,13 +668,20 @@ fn a_shutdown_with_bombs_everywhere_ends_all() {
         for n in 0..40 {
             let bomb = || OnDrop::new(|| panic!("{EXPECTED}"));
             if n % 2 == 0 {
-                let script = Script::new().on_drop(|| panic!("{EXPECTED}")).terminate(|_, _| panic!("{EXPECTED}"));
+                let script = Script::new()
+                    .on_drop(|| panic!("{EXPECTED}"))
+                    .terminate(|_, _| panic!("{EXPECTED}"));
                 ends.push(rt.down(&rt.spawn::<Tidy>(script)));
             } else {
                 let puppet: ActorRef<Do<false>> = rt.spawn::<Plain>(Script::new());
                 puppet.cast(hang(&Events::new(), bomb())).expect("cast");
                 let unread = bomb();
-                puppet.cast(now(move |_| { drop(unread); Ok(()) })).expect("cast");
+                puppet
+                    .cast(now(move |_| {
+                        drop(unread);
+                        Ok(())
+                    }))
+                    .expect("cast");
                 ends.push(rt.down(&puppet));
             }
         }
@@ -658,7 +738,14 @@ fn a_call_to_a_process_that_terminates_is_answered_with_its_reason() {
         let shutdown = rt.shutdown(LONG);
         let caller = async {
             assert_eq!(events.note().await, 1);
-            let mut call = tidy.call(|reply: Reply<()>| now(move |_| { reply.send(()); Ok(()) })).into_future();
+            let mut call = tidy
+                .call(|reply: Reply<()>| {
+                    now(move |_| {
+                        reply.send(());
+                        Ok(())
+                    })
+                })
+                .into_future();
             assert!((&mut call).now_or_never().is_none());
             tidy.cast(note(&events, 2)).expect("it has not ended");
             go.send(());

@@ -42,7 +42,9 @@ impl Actor for Node {
                 for other in &others {
                     cx.link(other);
                     let number = other.pid();
-                    cx.monitor(other, move |down| Msg::Exit(format!("down {number} {}", down.reason)));
+                    cx.monitor(other, move |down| {
+                        Msg::Exit(format!("down {number} {}", down.reason))
+                    });
                 }
                 self.others = others;
             }
@@ -124,7 +126,8 @@ fn virtual_time_passes_when_nothing_else_can() {
         rt.sleep(Duration::from_secs(3600)).await;
         assert_eq!(rt.uptime(), Duration::from_secs(3600));
         let clock = rt.handle();
-        ask(&puppet, move |cx| cx.send_after(Duration::from_secs(1), now(|_| Err(because("due"))))).await;
+        ask(&puppet, move |cx| cx.send_after(Duration::from_secs(1), now(|_| Err(because("due")))))
+            .await;
         let down = rt.down(&puppet).await;
         assert_eq!(down.reason.downcast_ref(), Some(&"due"));
         assert_eq!(clock.uptime(), Duration::from_secs(3601));

@@ -270,28 +270,36 @@ fn a_stop_that_is_dropped_half_way_leaves_the_ends_to_be_reported() {
 }
 
 #[test]
-fn a_context_works_in_its_own_actor_only() {
+fn a_handler_may_lend_its_context_to_threads_that_it_waits_for() {
     threaded(async |rt| {
+        let events = Events::new();
         let parent = rt.start::<Plain>(parent()).await.expect("a parent");
-        let refused = ask(&parent, |cx| {
-            let elsewhere = std::thread::scope(|scope| scope.spawn(|| cx.child_count()).join());
-            let here = cx.child_count();
-            (elsewhere.is_err(), here)
-        });
-        assert_eq!(refused.await, (true, 0));
-        let refused = ask(&parent, |cx| {
-            let stop = cx.stop_children(Stop::Kill);
-            let elsewhere = std::thread::scope(|scope| {
-                let poll = || {
-                    let mut stop = stop;
-                    let mut task = TaskContext::from_waker(Waker::noop());
-                    Pin::new(&mut stop).poll(&mut task).is_ready()
+        let told = events.clone();
+        let counts = ask(&parent, move |cx| {
+            let (_, child) = cx
+                .spawn_child::<Plain>(Script::new(), SpawnOptions::new(), None, None)
+                .expect("a child");
+            let counts = std::thread::scope(|scope| {
+                let look = || {
+                    (cx.child_count(), cx.child_key(child.pid()).is_some(), cx.start_info().attempt)
                 };
-                scope.spawn(poll).join()
+                let looks = [scope.spawn(look), scope.spawn(look)];
+                looks.map(|look| look.join().expect("no panic"))
             });
-            elsewhere.is_err()
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    cx.send_after(Duration::from_millis(1), support::puppet::note(&told, 1));
+                    cx.continue_with(support::puppet::note(&told, 2));
+                    // Not ready: its child is told, and ends when the parent's handler is over.
+                    let mut stop = cx.stop_children(Stop::Kill);
+                    let mut task = TaskContext::from_waker(Waker::noop());
+                    assert!(Pin::new(&mut stop).poll(&mut task).is_pending());
+                });
+            });
+            counts
         });
-        assert!(refused.await);
+        assert_eq!(counts.await, [(1, true, 1); 2]);
+        assert_eq!((events.note().await, events.note().await), (2, 1));
     });
 }
 

@@ -204,6 +204,36 @@ impl Inbox {
     /// pointer is valid for its whole allocation. Payloads may be sent to another thread.
     #[inline]
     pub unsafe fn push(&self, newest: NonNull<Node>, oldest: NonNull<Node>, counted: u32) -> Push {
+        // SAFETY: the caller's promise.
+        unsafe { self.publish(newest, oldest, counted, || ()) }
+    }
+
+    /// Pushes one node, for a caller who may only rely on the inbox until it is pushed: who takes it may free
+    /// the inbox at once. Rarely the push is not over then (the count has wrapped), and what `keep` makes
+    /// keeps the inbox until it is.
+    ///
+    /// # Safety
+    ///
+    /// As for [`push`](Self::push).
+    #[inline]
+    pub unsafe fn push_last<K>(&self, node: NonNull<Node>, keep: impl Fn() -> K) -> Push {
+        // SAFETY: the caller owns the node.
+        let counted = u32::from(unsafe { Node::vt(node) }.counted);
+        // SAFETY: the caller's promise; a single node is a chain.
+        unsafe { self.publish(node, node, counted, keep) }
+    }
+
+    /// # Safety
+    ///
+    /// As for [`push`](Self::push).
+    #[inline]
+    unsafe fn publish<K>(
+        &self,
+        newest: NonNull<Node>,
+        oldest: NonNull<Node>,
+        counted: u32,
+        keep: impl Fn() -> K,
+    ) -> Push {
         if !Word::can_hold(newest.as_ptr()) {
             address_out_of_range();
         }
@@ -215,10 +245,12 @@ impl Inbox {
             // SAFETY: the chain is the caller's until the CAS below succeeds.
             unsafe { Node::set_next(oldest, word.newest()) };
             let (pushed, carry) = word.pushed(newest.as_ptr(), counted);
+            let kept = (carry != 0).then(&keep);
             match self.exchange(word, pushed) {
                 Ok(push) => {
                     if carry != 0 {
                         self.carry(carry);
+                        drop(kept);
                     }
                     return push;
                 }

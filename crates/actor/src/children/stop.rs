@@ -15,7 +15,7 @@ use std::{
     future::Future,
     marker::PhantomData,
     pin::Pin,
-    task::{Context as TaskContext, Poll},
+    task::{Context as TaskContext, Poll, Waker},
     time::Duration,
 };
 
@@ -132,17 +132,16 @@ impl<'a> StopChildren<'a> {
 
 /// The children of the parent whose handler runs this future.
 fn own<'a>(parent: CellPtr) -> Option<&'a mut super::ChildSet> {
-    // The futures of this file borrow the parent's `Context`, so they are polled in its frame only: by
-    // its owner. No reference into the set is kept over user code.
+    // The futures of this file borrow the parent's `Context`, so they are polled by its handler only: by its
+    // owner, or by somebody whom that waits for. No reference into the set is kept over user code.
     super::owned(parent)
 }
 
 /// Ends a child whose inbox was just closed while it was idle.
 fn end_inline(parent: CellPtr, child: CellPtr) {
     let left = local::apart(|| end::finish_but_for_parent(child, ExitReason::Shutdown));
-    if let Some(set) = own(parent) {
-        super::ended(parent, set, child);
-    }
+    // SAFETY: as in `own`; the child was in the parent's table until now.
+    unsafe { super::ended(parent, child) };
     if let end::Left::Backlog = left {
         child.shared().scheduler().schedule_back(child.runnable());
     }
@@ -169,6 +168,10 @@ impl Future for StopChildren<'_> {
                     self.step = Step::Telling(next);
                     // The back of the queue: the children run first.
                     parent.header().set(bit::YIELDED);
+                    if local::polled_with(cx.waker()) != Some(parent) {
+                        // A combinator looks at what woke it only.
+                        cx.waker().wake_by_ref();
+                    }
                     return Poll::Pending;
                 }
                 None => {
@@ -192,8 +195,19 @@ impl Future for StopChildren<'_> {
             self.kill_all();
             self.step = Step::Killed;
         }
+        register(parent, cx.waker());
         Poll::Pending
     }
+}
+
+/// Has `waker` woken when the stop of `parent`'s is over, if it is not the parent's own, whose frame is polled
+/// anyway.
+fn register(parent: CellPtr, waker: &Waker) {
+    let is_own = local::polled_with(waker) == Some(parent);
+    // Before and behind the set is looked up: wakers are the user's.
+    let new = (!is_own).then(|| waker.clone());
+    let old = own(parent).and_then(|set| std::mem::replace(&mut set.waker, new));
+    drop(old);
 }
 
 impl Drop for StopChildren<'_> {
@@ -271,12 +285,13 @@ impl Future for StopChild<'_> {
         {
             self.timer = None;
             self.killed = true;
-            if let Some(child) = set.get(key)
+            if let Some(child) = own(parent).and_then(|set| set.get(key))
                 && let Told::Schedule(runnable) = told(child, flag::KILL)
             {
                 parent.shared().scheduler().schedule(runnable);
             }
         }
+        register(parent, cx.waker());
         Poll::Pending
     }
 }

@@ -94,11 +94,12 @@ impl Sim {
 
     /// Marks this thread as being inside a step, until the guard is dropped.
     fn enter(&self) -> Stepping<'_> {
-        let stepping = self.state.lock().stepping.replace(thread::current().id());
+        let mut state = self.state.lock();
         assert!(
-            stepping.is_none(),
+            state.stepping.is_none(),
             "a simulation is run by one thread at a time, and not from inside itself"
         );
+        state.stepping = Some(thread::current().id());
         Stepping { sim: self }
     }
 }
@@ -143,6 +144,8 @@ pub(super) fn of(shared: &Shared) -> &Sim {
 /// One turn of one runnable.
 pub(super) fn step(shared: &Shared) -> bool {
     let sim = of(shared);
+    // First of all: who may not step takes nothing out of the queue either.
+    let stepping = sim.enter();
     let (next, cost) = {
         let mut state = sim.state.lock();
         (state.take_next(), state.step_cost)
@@ -151,7 +154,6 @@ pub(super) fn step(shared: &Shared) -> bool {
     let now = shared.clock.now() + cost;
     shared.clock.move_to(now);
     let desk = Desk { worker: 0, budget, slice: 0, coarse: Cell::new(now.as_nanos()) };
-    let stepping = sim.enter();
     let again = runnable.run(&mut Turn::new(&desk));
     drop(stepping);
     if let Some(again) = again {
@@ -179,12 +181,9 @@ pub(super) fn fire_next(shared: &Shared) -> bool {
 /// Fires what is due now; those of one deadline in an order that is chosen.
 fn fire_due(shared: &Shared) {
     let sim = of(shared);
+    let _stepping = sim.enter();
     let mut due = Vec::new();
     shared.timers.take_due(0, shared.clock.now(), &mut due);
-    if due.is_empty() {
-        return;
-    }
-    let _stepping = sim.enter();
     let mut due: VecDeque<(u64, Entry)> = due.into();
     while let Some(&(deadline, _)) = due.front() {
         let ties = due.iter().take_while(|(other, _)| *other == deadline).count();

@@ -188,6 +188,27 @@ fn inside_a_step_the_thread_is_the_worker() {
 }
 
 #[test]
+fn a_second_thread_is_refused_and_takes_nothing_away() {
+    for seed in 0..16 {
+        let mut simulation = Simulation::new(seed);
+        let handle = simulation.handle().clone();
+        let inner = handle.clone();
+        let first = handle.spawn(async move {
+            let drives = || {
+                let waits = || inner.block_on(inner.sleep(Duration::from_secs(1)));
+                panic::catch_unwind(panic::AssertUnwindSafe(waits)).is_err()
+            };
+            std::thread::scope(|scope| scope.spawn(drives).join().unwrap())
+        });
+        let others: Vec<_> = (0..3).map(|n| handle.spawn(async move { n })).collect();
+        assert!(simulation.block_on(first), "it is inside of a step");
+        for (n, other) in others.into_iter().enumerate() {
+            assert_eq!(simulation.block_on(other), n, "nothing was lost");
+        }
+    }
+}
+
+#[test]
 fn what_is_left_is_dropped_with_the_simulation() {
     struct Counts(Arc<AtomicU64>);
     impl Drop for Counts {

@@ -4,6 +4,7 @@
 
 mod child_ref;
 mod conformance_dynamic;
+mod conformance_dynamic_stop;
 mod conformance_partition;
 mod dynamic_faults;
 mod dynamic_restart;

@@ -232,6 +232,29 @@ fn a_length_asked_between_a_push_and_its_carry_is_not_negative() {
 }
 
 #[test]
+fn a_push_that_wraps_the_count_keeps_the_inbox_until_it_is_over() {
+    /// Sees, when it is dropped, that the push has nothing left to do.
+    struct Kept<'a>(&'a Inbox, &'a std::cell::Cell<u32>);
+    impl Drop for Kept<'_> {
+        fn drop(&mut self) {
+            self.1.set(self.0.pushed());
+        }
+    }
+    let token = Token::new(());
+    let owner = Owner::with(Inbox::scheduled(), |_, _| unreachable!());
+    let seen = std::cell::Cell::new(0);
+    for number in 1..=65_537 {
+        let node = node(&MESSAGE, number, &token);
+        // SAFETY: a fresh node, given away.
+        let push = unsafe { owner.inbox.push_last(node, || Kept(&owner.inbox, &seen)) };
+        assert_eq!(push, Push::Queued);
+        assert_eq!(seen.get(), if number < 65_536 { 0 } else { 65_536 });
+    }
+    owner.run();
+    assert_eq!(Token::strong_count(&token), 1);
+}
+
+#[test]
 fn a_handler_of_signals_that_unwinds_loses_no_node() {
     let token = Token::new(());
     let inbox = Inbox::scheduled();
