@@ -1,6 +1,10 @@
 //! The one trait a user writes.
 
-use std::future::Future;
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context as TaskContext, Poll},
+};
 
 use crate::{Context, ExitReason};
 
@@ -61,6 +65,19 @@ pub trait Actor: Sized + Send + 'static {
         cx: &mut Context<Self>,
     ) -> impl Future<Output = ()> + Send {
         let _ = (reason, cx);
-        async {}
+        Nothing
+    }
+}
+
+/// What the default `terminate` does. By its layout, which nobody else's future has, the runtime knows that an
+/// actor has no `terminate` of its own.
+#[repr(align(256))]
+pub(crate) struct Nothing;
+
+impl Future for Nothing {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, _: &mut TaskContext<'_>) -> Poll<()> {
+        Poll::Ready(())
     }
 }

@@ -17,7 +17,8 @@ use crate::{
     call::{self, Waiting},
     cell::{CellPtr, CellRef},
     child_ref::Slot,
-    local, timeouts,
+    local::{self, StandIn},
+    timeouts,
 };
 
 /// How long a call waits for its reply unless it says otherwise, as in OTP.

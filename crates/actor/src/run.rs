@@ -17,7 +17,7 @@
 )]
 
 use std::{
-    mem::size_of,
+    mem::{align_of, size_of},
     ptr::{NonNull, null_mut},
     task::Poll,
 };
@@ -26,7 +26,9 @@ use whitebeam_scheduler::{Ran, RunHeader, RunVt, Turn};
 use whitebeam_sync::{node::Node, shim::atomic::Ordering};
 
 use crate::{
-    Actor, Context, ExitReason, call,
+    Actor, Context, ExitReason,
+    actor::Nothing,
+    call,
     cell::{ActorVt, CellPtr, bit, class_of, flag, is_boxed, type_name},
     children,
     contain::contain,
@@ -52,15 +54,15 @@ impl<A: Actor> Table<A> {
     };
 }
 
-/// Whether `A` has a `terminate` of its own: the default's future captures nothing.
+/// Whether `A` has a `terminate` of its own: one whose future is not laid out as the default's.
 const fn has_terminate<A: Actor>() -> bool {
-    const fn size_of_output<'a, A: Actor, F, R>(_: &F) -> usize
+    const fn is_nothing<'a, A: Actor, F, R>(_: &F) -> bool
     where
         F: FnOnce(&'a mut A, &'a ExitReason, &'a mut Context<A>) -> R,
     {
-        size_of::<R>()
+        size_of::<R>() == size_of::<Nothing>() && align_of::<R>() == align_of::<Nothing>()
     }
-    size_of_output::<A, _, _>(&A::terminate) > 1
+    !is_nothing::<A, _, _>(&A::terminate)
 }
 
 unsafe fn drop_state<A: Actor>(cell: CellPtr) {

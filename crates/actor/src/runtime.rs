@@ -174,8 +174,13 @@ impl Drop for Runtime {
             Engine::Threads(scheduler) => stop_threads(shared, scheduler),
             Engine::Simulated(simulation) => {
                 let worker = StandIn::enter(shared);
+                // Dropped by one of its own processes, it cannot go on.
+                let is_inside = shared.scheduler().is_worker();
                 // Plain tasks may go on for ever: they are cancelled when the last process has ended.
-                while !shutdown::all_left(shared) && (0..256).all(|_| simulation.step()) {}
+                while !is_inside
+                    && !shutdown::all_left(shared)
+                    && (0..256).all(|_| simulation.step())
+                {}
                 drop(worker);
                 shared.stopped();
             }

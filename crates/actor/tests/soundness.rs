@@ -197,6 +197,43 @@ fn children_are_stopped_by_a_future_in_a_combinator() {
     });
 }
 
+/// Does all its work before it gives its future, which is as small as a future can be.
+struct Eager(Events);
+
+impl Actor for Eager {
+    type Args = Events;
+    type Msg = ();
+
+    async fn init(events: Events, _: &mut Context<Self>) -> Result<Self, ExitReason> {
+        Ok(Eager(events))
+    }
+
+    async fn handle(&mut self, (): (), _: &mut Context<Self>) -> Result<(), ExitReason> {
+        Err(ExitReason::Normal)
+    }
+
+    fn terminate(
+        &mut self,
+        reason: &ExitReason,
+        _: &mut Context<Self>,
+    ) -> impl Future<Output = ()> + Send {
+        self.0.send(Event::Terminate(reason.clone()));
+        std::future::ready(())
+    }
+}
+
+#[test]
+fn a_terminate_that_gives_a_small_future_runs() {
+    everywhere(async |rt| {
+        let events = Events::new();
+        let eager = rt.start::<Eager>(events.clone()).await.expect("a process");
+        let down = rt.down(&eager);
+        eager.cast(()).expect("it lives");
+        assert!(down.await.reason.is_normal());
+        assert_eq!(events.take().len(), 1);
+    });
+}
+
 /// Children's ends, told to whoever listens.
 struct Told {
     downs: Events,
@@ -461,6 +498,36 @@ fn a_simulation_runs_and_ends_inside_of_a_handler() {
         let nests = rt.start::<Nests>(()).await.expect("a process");
         assert_eq!(nests.call(|reply| reply).await.expect("it lives"), 112);
     });
+}
+
+#[test]
+fn a_runtime_may_be_dropped_by_its_own_process() {
+    for seed in 0..4 {
+        let rt = Runtime::simulated(seed).expect("a tag");
+        let puppet = rt.block_on(plain(&rt));
+        let others: Vec<_> = (0..3).map(|_| rt.spawn::<Plain>(Script::new())).collect();
+        let answer = puppet.call(|reply: Reply<u32>| {
+            now(move |_| {
+                drop(rt);
+                reply.send(7);
+                Ok(())
+            })
+        });
+        assert_eq!(answer.blocking().expect("it goes on to its end"), 7);
+        drop(others);
+    }
+    let rt = Runtime::builder().workers(2).build().expect("threads");
+    let puppet = rt.block_on(plain(&rt));
+    let other = rt.handle();
+    let answer = puppet.call(|reply: Reply<u32>| {
+        now(move |_| {
+            drop(rt);
+            reply.send(7);
+            Ok(())
+        })
+    });
+    assert_eq!(answer.blocking().expect("it goes on to its end"), 7);
+    drop(other);
 }
 
 #[test]

@@ -15,4 +15,5 @@ mod environment;
 mod large;
 mod partition;
 mod specs;
+mod stress;
 mod support;
