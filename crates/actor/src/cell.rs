@@ -44,7 +44,7 @@ use whitebeam_sync::{
     slab::{self, Class, SlotHeader},
 };
 
-use crate::{Actor, Pid, ext::Ext, frame::FrameHdr, shared::Shared};
+use crate::{Actor, Pid, ext::Part, frame::FrameHdr, shared::Shared};
 
 /// Node-free signals, in the inbox's flags.
 pub(crate) mod flag {
@@ -139,7 +139,7 @@ pub(crate) struct Header {
     /// The parent's pid, 0 for none. With `SUPERVISED` it names a cell that is still allocated.
     pub(crate) parent: AtomicU64,
     /// The part that few actors have.
-    pub(crate) ext: AtomicPtr<Ext>,
+    pub(crate) ext: AtomicPtr<Part>,
     /// Place in the supervising parent's child table.
     pub(crate) child_index: AtomicU32,
     /// Owner's notes, see [`bit`].
@@ -327,7 +327,7 @@ impl CellPtr {
     fn free(self) {
         let ext = self.header().ext.load(Ordering::Acquire);
         if !ext.is_null() {
-            // SAFETY: made by Box::into_raw in `Ext::of`; the last reference is gone.
+            // SAFETY: made by Box::into_raw in `Ext::part`; the last reference is gone.
             drop(unsafe { Box::from_raw(ext) });
         }
         Shared::free_cell(self);
@@ -395,7 +395,7 @@ impl CellPtr {
         }
         // SAFETY: the part lives as long as the cell; the field is atomic.
         let table = unsafe { &(*ext).children_bytes }.load(Ordering::Relaxed);
-        self.vt().cell_size + size_of::<Ext>() + table
+        self.vt().cell_size + size_of::<Part>() + table
     }
 
     pub(crate) fn is_ended(self) -> bool {

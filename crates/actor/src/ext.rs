@@ -1,10 +1,15 @@
 //! The part of a cell that few actors have, made on first use.
 //!
-//! Owner-only, but for the counters, which are atomic, and the exit reason: it is written before the end
+//! Owner-only ([`Ext`]), but for what lies beside it in [`Part`], so that no `&mut Ext` spans what others look at:
+//! the counters, which are atomic, and the exit reason: it is written before the end
 //! is published by the closed inbox, the DOWNs and the EXITs, and read by who was told.
 #![expect(unsafe_code, reason = "reached by pointer from the cell")]
+#![expect(
+    clippy::multiple_unsafe_ops_per_block,
+    reason = "naming a place through a pointer and using it are one access"
+)]
 
-use std::{collections::HashMap, ptr::NonNull};
+use std::{cell::UnsafeCell, collections::HashMap, ptr::NonNull};
 
 use ahash::RandomState;
 use whitebeam_sync::shim::atomic::{AtomicIsize, AtomicUsize, Ordering};
@@ -18,11 +23,21 @@ use crate::{
     signal::{Constructor, Exit},
 };
 
-/// See the module's text.
+/// What the cell points to: the owner's part, and apart from it what others look at.
+#[derive(Default)]
+pub(crate) struct Part {
+    /// Bytes of the table of children, for who asks.
+    pub(crate) children_bytes: AtomicUsize,
+    /// Children left when the process ended, minus those that ended since. See the orphan rule.
+    pub(crate) orphans: AtomicIsize,
+    /// The reason that it is to end with, or ended with, if it needs memory.
+    exit_reason: UnsafeCell<Option<ExitReason>>,
+    own: UnsafeCell<Ext>,
+}
+
+/// The owner's part. See the module's text.
 #[derive(Default)]
 pub(crate) struct Ext {
-    /// The reason that it is to end with, or ended with, if it needs memory.
-    pub(crate) exit_reason: Option<ExitReason>,
     /// Monitors of this process on others: how their DOWN becomes a message.
     pub(crate) monitors: Map<u64, monitor::Watched>,
     /// Who monitors this process.
@@ -33,10 +48,6 @@ pub(crate) struct Ext {
     pub(crate) trap: Option<Constructor<Exit>>,
     /// Children that this process supervises.
     pub(crate) children: Option<Box<ChildSet>>,
-    /// Bytes of `children`, for who asks.
-    pub(crate) children_bytes: AtomicUsize,
-    /// Children left when the process ended, minus those that ended since. See the orphan rule.
-    pub(crate) orphans: AtomicIsize,
     /// What the process was started as, if not for the first time.
     pub(crate) start_info: Option<StartInfo>,
     /// Pids from the parent upwards, once asked for.
@@ -74,17 +85,21 @@ impl Ext {
     /// # Safety
     /// The caller is the owner and holds no other reference to it.
     pub(crate) unsafe fn of<'a>(cell: CellPtr) -> &'a mut Ext {
-        let ext = cell.header().ext.load(Ordering::Relaxed);
-        let ext = if ext.is_null() {
-            let made = Box::into_raw(Box::<Ext>::default());
-            // Release: `CellPtr::free` and `exit_reason` follow it from other threads.
-            cell.header().ext.store(made, Ordering::Release);
-            made
-        } else {
-            ext
-        };
+        let part = Self::part(cell);
         // SAFETY: made by Box::into_raw, freed with the cell; unique by the caller's word.
-        unsafe { &mut *ext }
+        unsafe { &mut *(*part).own.get() }
+    }
+
+    /// The cell's part, made if it has none. Called by the owner.
+    fn part(cell: CellPtr) -> *mut Part {
+        let part = cell.header().ext.load(Ordering::Relaxed);
+        if !part.is_null() {
+            return part;
+        }
+        let made = Box::into_raw(Box::<Part>::default());
+        // Release: `CellPtr::free` and `exit_reason` follow it from other threads.
+        cell.header().ext.store(made, Ordering::Release);
+        made
     }
 
     /// The cell's part, if it has one.
@@ -92,9 +107,9 @@ impl Ext {
     /// # Safety
     /// As for [`of`](Self::of).
     pub(crate) unsafe fn get<'a>(cell: CellPtr) -> Option<&'a mut Ext> {
-        let ext = NonNull::new(cell.header().ext.load(Ordering::Relaxed))?;
+        let part = NonNull::new(cell.header().ext.load(Ordering::Relaxed))?;
         // SAFETY: as for `of`.
-        Some(unsafe { &mut *ext.as_ptr() })
+        Some(unsafe { &mut *(*part.as_ptr()).own.get() })
     }
 
     /// The cell's part, if it has one, to be read.
@@ -102,9 +117,9 @@ impl Ext {
     /// # Safety
     /// The caller is the owner, or somebody whom the owner waits for, and no `&mut` to it is in use meanwhile.
     pub(crate) unsafe fn look<'a>(cell: CellPtr) -> Option<&'a Ext> {
-        let ext = NonNull::new(cell.header().ext.load(Ordering::Relaxed))?;
+        let part = NonNull::new(cell.header().ext.load(Ordering::Relaxed))?;
         // SAFETY: made by Box::into_raw, freed with the cell; not written meanwhile, by the caller's word.
-        Some(unsafe { ext.as_ref() })
+        Some(unsafe { &*(*part.as_ptr()).own.get() })
     }
 
     /// The next number for a monitor or a timer of this process.
@@ -159,8 +174,10 @@ pub(crate) unsafe fn set_exit_reason(cell: CellPtr, reason: &ExitReason) {
         ExitReason::NoProc => 4,
         ExitReason::Kill => 5,
         _ => {
-            // SAFETY: the caller is the owner.
-            unsafe { Ext::of(cell) }.exit_reason = Some(reason.clone());
+            let part = Ext::part(cell);
+            // SAFETY: the caller is the owner, and nobody reads it before the end is published.
+            let old = unsafe { (*(*part).exit_reason.get()).replace(reason.clone()) };
+            drop(old);
             IN_EXT
         }
     };
@@ -172,10 +189,11 @@ pub(crate) fn exit_reason(cell: CellPtr) -> ExitReason {
     match cell.header().reason_code() {
         0 => ExitReason::NoProc,
         IN_EXT => {
-            let ext = cell.header().ext.load(Ordering::Acquire);
+            let part = cell.header().ext.load(Ordering::Acquire);
             // SAFETY: the code says that the part is there with its reason, which nobody writes any
             // more: the asker was told of the end after that.
-            unsafe { (*ext).exit_reason.clone() }.unwrap_or(ExitReason::NoProc)
+            let reason = unsafe { (*(*part).exit_reason.get()).clone() };
+            reason.unwrap_or(ExitReason::NoProc)
         }
         code => CODES[code as usize - 1].clone(),
     }

@@ -83,7 +83,8 @@ const fn class_layout(class: usize) -> Layout {
 }
 
 /// A worker's buffers of one class. The one in use stays where it is unless a handler suspends: only one
-/// handler runs on a thread at a time, and what runs inside of it (destructors, wakers) runs no other.
+/// handler runs on a thread at a time, and what runs inside of it (destructors, wakers) runs no other. But for
+/// a simulation, which brings its own buffers ([`StandIn`](local::StandIn)).
 pub(crate) struct Scratch {
     /// The buffer for the next handler. Null: to be fetched.
     ready: Cell<*mut u8>,
@@ -273,12 +274,20 @@ struct Abandon<A: Actor, F> {
 impl<A: Actor, F> Drop for Abandon<A, F> {
     #[inline]
     fn drop(&mut self) {
+        /// The buffer goes back even if the future's drop panics.
+        struct Return<A: Actor, F>(*mut Frame<A, F>, usize);
+        impl<A: Actor, F> Drop for Return<A, F> {
+            #[inline]
+            fn drop(&mut self) {
+                if let Some(buffer) = NonNull::new(self.0.cast::<u8>()) {
+                    return_buffer(self.1, const { Layout::new::<Frame<A, F>>() }, buffer);
+                }
+            }
+        }
+        let _return = Return(self.frame, self.class);
         if self.made {
             // SAFETY: written by `start`, dropped once, never moved.
             unsafe { (&raw mut (*self.frame).fut).drop_in_place() };
-        }
-        if let Some(buffer) = NonNull::new(self.frame.cast::<u8>()) {
-            return_buffer(self.class, const { Layout::new::<Frame<A, F>>() }, buffer);
         }
     }
 }

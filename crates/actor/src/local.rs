@@ -1,8 +1,8 @@
 //! What a worker thread keeps for the actor it is running.
 //!
 //! One thread-local without a destructor, so that an access is one instruction. Workers fill it when
-//! they start and empty it when they stop ([`attach`], [`detach`]); on other threads it stays at its
-//! zero values and `in_actor` says no.
+//! they start and empty it when they stop ([`attach`], [`detach`]), and so does a thread that stands in for
+//! one ([`StandIn`]); on other threads it stays at its zero values, but while an actor is ended there.
 #![expect(unsafe_code, reason = "the worker's free lists are reached from anywhere on the thread")]
 
 use std::{
@@ -242,11 +242,13 @@ pub(crate) fn unanswered(node: NonNull<CallNode>) -> Unanswered {
         .unwrap_or(Unanswered::NoReply)
 }
 
-/// Runs `f`, which ends another process, while the replies that the running handler has dropped wait: they
-/// are none of the other's.
+/// Runs `f`, which ends another process, while the replies that the running handler has dropped wait, and its
+/// frame is not found: they are none of the other's.
 pub(crate) fn apart<R>(f: impl FnOnce() -> R) -> R {
     let waiting = if has_deferred() { take_deferred() } else { Vec::new() };
+    let frame = set_frame(null_mut());
     let result = f();
+    set_frame(frame);
     if !waiting.is_empty() {
         LOCAL.with(|local| {
             // SAFETY: no other reference is alive, see `unanswered`.

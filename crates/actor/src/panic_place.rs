@@ -22,7 +22,8 @@ pub(crate) fn install() {
         panic::set_hook(Box::new(move |info| {
             if local::in_actor() {
                 let place = info.location().map(PanicInfo::place);
-                PLACE.with(|cell| *cell.borrow_mut() = place);
+                // No place while the thread's locals are being torn down.
+                let _ = PLACE.try_with(|cell| *cell.borrow_mut() = place);
             }
             before(info);
         }));
@@ -31,5 +32,5 @@ pub(crate) fn install() {
 
 /// The place of the last panic on this thread, once.
 pub(crate) fn take() -> Option<String> {
-    PLACE.with(|cell| cell.borrow_mut().take())
+    PLACE.try_with(|cell| cell.borrow_mut().take()).ok().flatten()
 }

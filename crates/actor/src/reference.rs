@@ -35,7 +35,7 @@ impl<M: Send + 'static> ActorRef<M> {
     /// Prepares a call: `f` puts the reply into the request, and runs at once; the request is sent when
     /// the call is first polled.
     ///
-    /// ```ignore
+    /// ```text
     /// let total = counter.call(Msg::Get).await?;
     /// ```
     #[inline]

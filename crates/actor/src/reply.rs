@@ -11,9 +11,10 @@ use crate::call::{self, Answer, CallNode};
 
 /// Answers one call, once, from anywhere: the handler that got it, a later one, another thread.
 ///
-/// Dropped unanswered it tells its caller so at once: with the exit reason if the process that had it
-/// ended (by an error, a panic, a kill, or with the request still unread), else with
-/// [`CallError::NoReply`](crate::CallError::NoReply).
+/// Dropped unanswered it tells its caller so: with the exit reason if the process that had it ended (by an
+/// error, a panic, a kill, or with the request still unread), else with
+/// [`CallError::NoReply`](crate::CallError::NoReply). At once; or, dropped by a handler, as soon as that ends or
+/// awaits, since only then it is known which of the two it is.
 ///
 /// # Differences from OTP
 /// Who holds the `Reply` answers. In OTP a call fails when the called process dies, even if another

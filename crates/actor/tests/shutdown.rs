@@ -1,5 +1,6 @@
 //! The end of a runtime: in order, at the deadline, with a handler that never returns, by dropping it; and
 //! what is left of it afterwards.
+#![allow(clippy::disallowed_methods, reason = "measures how long a shutdown takes on threads")]
 
 mod support;
 
@@ -671,7 +672,7 @@ fn a_shutdown_with_bombs_everywhere_ends_all() {
                 let script = Script::new()
                     .on_drop(|| panic!("{EXPECTED}"))
                     .terminate(|_, _| panic!("{EXPECTED}"));
-                ends.push(rt.down(&rt.spawn::<Tidy>(script)));
+                ends.push(rt.down(rt.spawn::<Tidy>(script)));
             } else {
                 let puppet: ActorRef<Do<false>> = rt.spawn::<Plain>(Script::new());
                 puppet.cast(hang(&Events::new(), bomb())).expect("cast");

@@ -323,16 +323,18 @@ fn a_handler_may_lend_its_context_to_threads_that_it_waits_for() {
                 let looks = [scope.spawn(look), scope.spawn(look)];
                 looks.map(|look| look.join().expect("no panic"))
             });
-            std::thread::scope(|scope| {
-                scope.spawn(|| {
+            let lent = std::thread::scope(|scope| {
+                let ask = || {
                     cx.send_after(Duration::from_millis(1), support::puppet::note(&told, 1));
                     cx.continue_with(support::puppet::note(&told, 2));
                     // Not ready: its child is told, and ends when the parent's handler is over.
                     let mut stop = cx.stop_children(Stop::Kill);
                     let mut task = TaskContext::from_waker(Waker::noop());
-                    assert!(Pin::new(&mut stop).poll(&mut task).is_pending());
-                });
+                    Pin::new(&mut stop).poll(&mut task).is_pending()
+                };
+                scope.spawn(ask).join()
             });
+            assert!(lent.expect("no panic"));
             counts
         });
         assert_eq!(counts.await, [(1, true, 1); 2]);

@@ -45,10 +45,13 @@ pub struct Puppet<const TIDY: bool> {
     _on_drop: Option<OnDrop>,
 }
 
+/// What a puppet does in its handler.
+pub type Act<const TIDY: bool> = Box<dyn FnOnce(&mut Context<Puppet<TIDY>>) -> Done + Send>;
+
 /// What a puppet is sent.
 pub enum Do<const TIDY: bool> {
     /// Runs in the handler, to its end.
-    Now(Box<dyn FnOnce(&mut Context<Puppet<TIDY>>) -> Done + Send>),
+    Now(Act<TIDY>),
     /// Runs in the handler, which suspends where it does.
     Later(Job<TIDY>),
     /// Goes to the test: what a monitor, a link, a timer or a sender had to say.

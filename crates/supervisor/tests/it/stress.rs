@@ -15,6 +15,7 @@ const CHILDREN: u64 = 60;
 async fn storm(rt: Handle, sups: PartitionedRef<Tidy>, log: Log, caller: u64) {
     for n in 0..CHILDREN {
         let id = caller * CHILDREN + n;
+        log.note(Event::Asked(id));
         let child = match sups.start_child(&id, Setup::new(id, &log)).await {
             Ok(child) => child,
             // It is being stopped, or was killed and is not back yet.
@@ -54,12 +55,12 @@ async fn round(rt: Handle, kill_partitions: bool, stop_early: bool) {
         .collect();
     if kill_partitions {
         for n in 0..6_u8 {
-            log.wait(usize::from(n) * 10, |event| matches!(event, Event::Started(_))).await;
+            log.wait(usize::from(n) * 10, |event| matches!(event, Event::Asked(_))).await;
             rt.exit(sups.partition(&n), ExitReason::Kill);
         }
     }
     if stop_early {
-        log.wait(40, |event| matches!(event, Event::Started(_))).await;
+        log.wait(40, |event| matches!(event, Event::Asked(_))).await;
         stop(&rt, &sups).await;
         join_all(callers).await;
     } else {

@@ -11,6 +11,8 @@ use parking_lot::Mutex;
 /// What happened to a child, by its id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
+    /// Its start was asked for.
+    Asked(u64),
     /// Its `init` runs, in its start of this number.
     Init(u64, u32),
     /// Its `init` is done.

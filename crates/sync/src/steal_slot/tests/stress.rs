@@ -70,10 +70,10 @@ fn duel(slot: StealSlot, thieves: usize, rounds: usize) {
         if let Some(old) = replace(&slot, number) {
             seen[old] += 1;
         }
-        if number % 3 == 0 {
-            if let Some(old) = take(&slot) {
-                seen[old] += 1;
-            }
+        if number % 3 == 0
+            && let Some(old) = take(&slot)
+        {
+            seen[old] += 1;
         }
     }
     stop.store(true, Ordering::Relaxed);
