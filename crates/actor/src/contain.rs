@@ -17,11 +17,15 @@ pub(crate) fn contain<R>(f: impl FnOnce() -> R) -> Result<R, ExitReason> {
 }
 
 /// Drops what a panic carried, which is the user's as well: its destructor may panic, with a payload whose
-/// destructor may panic, and so on. The second one is leaked.
-pub(crate) fn discard(payload: Box<dyn Any + Send>) {
-    if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-        std::mem::forget(second);
+/// destructor may panic, and so on. One that goes on for ever is leaked.
+pub(crate) fn discard(mut payload: Box<dyn Any + Send>) {
+    for _ in 0..8 {
+        match catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+            Ok(()) => return,
+            Err(next) => payload = next,
+        }
     }
+    std::mem::forget(payload);
 }
 
 /// A value of the user's that may be dropped anywhere: a panic in its destructor ends here.

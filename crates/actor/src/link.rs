@@ -85,6 +85,10 @@ fn broken(owner: CellPtr, pid: Pid) {
 /// # Safety
 /// The caller is `owner`'s owner.
 pub(crate) unsafe fn unlink(owner: CellPtr, pid: Pid) {
+    // Links are kept by pid without the runtime's tag.
+    if pid.tag() != owner.pid().tag() {
+        return;
+    }
     // SAFETY: the caller's word.
     let Some(ext) = (unsafe { Ext::get(owner) }) else { return };
     let id = ext.next_id();

@@ -3,7 +3,8 @@
 
 use std::{fmt, future::Future, ops::Deref, sync::Arc, time::Duration};
 
-use whitebeam_scheduler::{Scheduler, Simulation, Task, Time, WorkerMetrics};
+use whitebeam_scheduler::{Runnable, Scheduler, Simulation, Task, Time, WorkerMetrics};
+use whitebeam_sync::shim::thread;
 
 use crate::{
     Actor, ActorRef, BuildError, ExitReason, Info, Name, Pid, ShutdownReport, SpawnOptions, Start,
@@ -23,14 +24,15 @@ use crate::{
 /// A scheduler with its processes. Several may live in one program; nothing is shared between them.
 ///
 /// Dropped without [`shutdown`](Handle::shutdown), it kills what is left and waits for at most
-/// [`DROP_WAIT`].
+/// [`DROP_WAIT`]. Dropped by one of its own processes, it does not wait.
 pub struct Runtime {
     handle: Handle,
     engine: Engine,
 }
 
 enum Engine {
-    Threads(Scheduler),
+    /// Until it is dropped.
+    Threads(Option<Scheduler>),
     Simulated(Simulation),
 }
 
@@ -154,7 +156,7 @@ impl Builder {
         if cfg!(panic = "abort") {
             crate::warn_about_abort();
         }
-        Ok(Runtime { handle: Handle { shared }, engine: Engine::Threads(scheduler) })
+        Ok(Runtime { handle: Handle { shared }, engine: Engine::Threads(Some(scheduler)) })
     }
 }
 
@@ -171,7 +173,11 @@ impl Drop for Runtime {
         let shared = &self.handle.shared;
         shutdown::kill_all(shared);
         match &mut self.engine {
-            Engine::Threads(scheduler) => stop_threads(shared, scheduler),
+            Engine::Threads(scheduler) => {
+                if let Some(scheduler) = scheduler.take() {
+                    stop_threads(shared, scheduler);
+                }
+            }
             Engine::Simulated(simulation) => {
                 let worker = StandIn::enter(shared);
                 // Dropped by one of its own processes, it cannot go on.
@@ -181,6 +187,7 @@ impl Drop for Runtime {
                     && !shutdown::all_left(shared)
                     && (0..256).all(|_| simulation.step())
                 {}
+                simulation.drain(dispose_of);
                 drop(worker);
                 shared.stopped();
             }
@@ -189,28 +196,41 @@ impl Drop for Runtime {
 }
 
 /// Stops the workers, which have until [`DROP_WAIT`] is over for what they have in hand.
-fn stop_threads(shared: &Arc<Shared>, scheduler: &mut Scheduler) {
+fn stop_threads(shared: &Arc<Shared>, mut scheduler: Scheduler) {
     // On one of its own workers there is nobody to wait for: that one is in the midst of a handler.
     let most = if shared.scheduler().is_worker() { Duration::ZERO } else { DROP_WAIT };
     let begun = shared.scheduler().now();
     shutdown::wait_for_ends(shared, most);
     let spent = shared.scheduler().now().saturating_since(begun);
     let stuck = scheduler.shutdown(Some(most.saturating_sub(spent).max(STOP_WAIT)));
-    if !stuck.is_empty() {
-        // Who comes back from its handler late still uses all of this.
-        return;
+    if stuck.is_empty() {
+        return stopped(shared, scheduler);
     }
+    // Who comes back from its handler late still uses all of this. The rest is left to a thread; if there is none
+    // to be had, it stays as it is.
+    let shared = shared.clone();
+    let wait = move || {
+        scheduler.shutdown(None);
+        stopped(&shared, scheduler);
+    };
+    let _ = thread::Builder::new().name("whitebeam-stop".to_owned()).spawn(wait);
+}
+
+/// The workers are gone: disposes of what they have left.
+fn stopped(shared: &Arc<Shared>, mut scheduler: Scheduler) {
     let worker = StandIn::enter(shared);
-    scheduler.drain(|runnable| {
-        // Nobody will run it: what there is to dispose of goes here.
-        let _ = contain(|| match runnable.into_header() {
-            // SAFETY: run queues hold cells that stay allocated while they are scheduled.
-            Ok(header) => end::finish_scheduled(unsafe { CellPtr::new(header.cast()) }),
-            Err(task) => drop(task),
-        });
-    });
+    scheduler.drain(dispose_of);
     drop(worker);
     shared.stopped();
+}
+
+/// Nobody will run it: what there is to dispose of goes here.
+fn dispose_of(runnable: Runnable) {
+    let _ = contain(|| match runnable.into_header() {
+        // SAFETY: run queues hold cells that stay allocated while they are scheduled.
+        Ok(header) => end::finish_scheduled(unsafe { CellPtr::new(header.cast()) }),
+        Err(task) => drop(task),
+    });
 }
 
 impl Handle {

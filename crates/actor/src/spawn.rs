@@ -96,7 +96,7 @@ pub(crate) struct Spawned {
 /// Makes a process and schedules it. Its `init` runs in it.
 ///
 /// When no process can be made (the runtime is shutting down, the process table is full, the name is
-/// taken) the result is a process that has ended already, and the starter is told why.
+/// taken) all comes back with the reason why, to be [answered](Refused::answer).
 pub(crate) fn spawn<A: Actor>(
     shared: &Shared,
     args: A::Args,

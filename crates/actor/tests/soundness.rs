@@ -502,12 +502,23 @@ fn a_simulation_runs_and_ends_inside_of_a_handler() {
     });
 }
 
+/// A puppet that says when its state is dropped.
+fn says_when_dropped() -> (Script<false>, mpsc::Receiver<()>) {
+    let (said, dropped) = mpsc::channel();
+    let script = Script::new().on_drop(move || said.send(()).expect("the test listens"));
+    (script, dropped)
+}
+
 #[test]
 fn a_runtime_may_be_dropped_by_its_own_process() {
-    for seed in 0..4 {
-        let rt = Runtime::simulated(seed).expect("a tag");
-        let puppet = rt.block_on(plain(&rt));
-        let others: Vec<_> = (0..3).map(|_| rt.spawn::<Plain>(Script::new())).collect();
+    let mut runtimes: Vec<_> = (0..4).map(|seed| Runtime::simulated(seed).expect("a tag")).collect();
+    runtimes.push(Runtime::builder().workers(1).build().expect("threads"));
+    runtimes.push(Runtime::builder().workers(2).build().expect("threads"));
+    for rt in runtimes {
+        let (script, self_dropped) = says_when_dropped();
+        let puppet = rt.block_on(rt.start::<Plain>(script)).expect("a puppet");
+        let (script, other_dropped) = says_when_dropped();
+        let other = rt.block_on(rt.start::<Plain>(script)).expect("another");
         let answer = puppet.call(|reply: Reply<u32>| {
             now(move |_| {
                 drop(rt);
@@ -516,20 +527,11 @@ fn a_runtime_may_be_dropped_by_its_own_process() {
             })
         });
         assert_eq!(answer.blocking().expect("it goes on to its end"), 7);
-        drop(others);
+        for dropped in [self_dropped, other_dropped] {
+            dropped.recv_timeout(Duration::from_secs(60)).expect("it ends");
+        }
+        drop((puppet, other));
     }
-    let rt = Runtime::builder().workers(2).build().expect("threads");
-    let puppet = rt.block_on(plain(&rt));
-    let other = rt.handle();
-    let answer = puppet.call(|reply: Reply<u32>| {
-        now(move |_| {
-            drop(rt);
-            reply.send(7);
-            Ok(())
-        })
-    });
-    assert_eq!(answer.blocking().expect("it goes on to its end"), 7);
-    drop(other);
 }
 
 #[test]
@@ -614,5 +616,45 @@ fn addresses_go_and_processes_come_on_other_threads_while_their_runtime_stops() 
         drop(rt);
         dropper.join().expect("no panic");
         assert!(spawner.join().expect("no panic").is_some());
+    }
+}
+
+#[test]
+fn a_process_of_another_runtime_is_nobody_to_unlink() {
+    let one = Runtime::simulated(1).expect("a tag");
+    let two = Runtime::simulated(1).expect("a tag");
+    let [a, b] = [(); 2].map(|()| one.block_on(plain(&one)));
+    // The same places in another process table.
+    let [_, twin] = [(); 2].map(|()| two.block_on(plain(&two)));
+    assert_eq!((b.pid().to_string(), b.pid() == twin.pid()), (twin.pid().to_string(), false));
+    one.block_on(async {
+        let to = b.pid();
+        ask(&a, move |cx| cx.link(to)).await;
+        let twin = twin.pid();
+        ask(&a, move |cx| cx.unlink(twin)).await;
+        let down = one.down(&a);
+        b.cast(now(|_| Err(because("it ends")))).expect("it lives");
+        assert_eq!(down.await.reason.downcast_ref::<&'static str>(), Some(&"it ends"));
+    });
+}
+
+#[test]
+fn a_task_that_sleeps_when_its_runtime_ends_is_dropped_with_it() {
+    for workers in [0, 1] {
+        let rt = match workers {
+            0 => Runtime::simulated(1).expect("a tag"),
+            _ => Runtime::builder().workers(1).build().expect("threads"),
+        };
+        let token = Arc::new(());
+        let (held, handle) = (token.clone(), rt.handle());
+        rt.spawn_task(async move {
+            handle.sleep(Duration::from_secs(3_600)).await;
+            drop(held);
+        })
+        .detach();
+        let yielded = rt.spawn_task(async {});
+        rt.block_on(yielded);
+        drop(rt);
+        assert_eq!(Arc::strong_count(&token), 1, "{workers} workers");
     }
 }

@@ -211,10 +211,14 @@ impl Shared {
         self.idle.unpark_all();
     }
 
-    /// To CLOSED: from now on what is scheduled is dropped. What is still queued is dropped too.
+    /// To CLOSED: from now on what is scheduled is dropped. What is still queued is dropped too, and who waits
+    /// for a timer is told: a plain task is cancelled by it.
     pub(crate) fn close(&self) {
         self.state.store(CLOSED, Ordering::SeqCst);
         self.drain(drop);
+        for (_, entry) in self.timers.take_all() {
+            quietly(move || entry.expire.closed());
+        }
     }
 
     /// Pushes come before this look, and `close` drains after its store: one of the two drops it.

@@ -25,6 +25,7 @@ use std::time::Duration;
 use crate::choice::{Choices, Seeded};
 use crate::clock::{Clock, TickRate, Time};
 use crate::handle::Handle;
+use crate::runnable::Runnable;
 use crate::shared::{Shared, Tuning};
 
 pub(crate) use self::sim::{Sim, drive};
@@ -106,6 +107,11 @@ impl Simulation {
             self.run_until_idle();
         }
         self.shared().clock.move_to(target);
+    }
+
+    /// Hands over what is queued, in order, to run nowhere.
+    pub fn drain(&mut self, f: impl FnMut(Runnable)) {
+        self.shared().drain(f);
     }
 
     /// When the next timer is due, at the latest; `None` when there is none.

@@ -71,6 +71,10 @@ pub trait Expire: Send + Sync {
     /// Called once for each timer that was not cancelled, at or after `deadline` (nanoseconds of
     /// the scheduler's clock), by whichever worker found it due and with no lock held.
     fn expire(&self, token: u64, deadline: u64);
+
+    /// Called instead when the scheduler ends before the deadline, with no lock held: whatever waits for it
+    /// waits in vain.
+    fn closed(&self) {}
 }
 
 /// A timer's payload: whom to tell, and the word that says which of their timers it was.

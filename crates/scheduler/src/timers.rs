@@ -161,6 +161,17 @@ impl Timers {
         }
     }
 
+    /// Takes out all that is not due, since it never will be.
+    pub(crate) fn take_all(&self) -> Vec<(u64, Entry)> {
+        let mut all = Vec::new();
+        for shard in &self.shards {
+            let mut wheel = shard.wheel.lock();
+            wheel.expire(NEVER, &mut all);
+            shard.publish(&wheel);
+        }
+        all
+    }
+
     /// The sentinel is about to nap: until it has chosen, any deadline is too early.
     pub(crate) fn nap_begins(&self) {
         self.nap_until.store(NEVER, Ordering::Relaxed);

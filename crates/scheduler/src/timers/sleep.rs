@@ -34,6 +34,17 @@ struct Alarm {
 
 impl Expire for Alarm {
     fn expire(&self, _token: u64, _deadline: u64) {
+        self.wake();
+    }
+
+    /// A plain task that sleeps is cancelled when it is woken now.
+    fn closed(&self) {
+        self.wake();
+    }
+}
+
+impl Alarm {
+    fn wake(&self) {
         // Waked outside the lock: a waker may do anything.
         let waker = self.waker.lock().take();
         if let Some(waker) = waker {
