@@ -260,13 +260,16 @@ fn ends_wait_while_a_handler_is_suspended() {
             children.push(child::<false>(&parent, Script::new()).await);
         }
         let (go, gate) = oneshot::<()>();
-        let told = events.clone();
+        let (told, clock) = (events.clone(), rt.clone());
         let job = later(move |_, cx| {
             async move {
                 told.send(Event::Note(1));
                 let _ = gate.await;
-                // They are counted off already, and not told yet.
-                told.send(Event::Note(cx.child_count() as u64));
+                // They are counted off in the midst of a handler, and not told.
+                while cx.child_count() > 0 {
+                    clock.sleep(Duration::from_millis(1)).await;
+                }
+                told.send(Event::Note(0));
                 Ok(())
             }
             .boxed()
@@ -279,7 +282,6 @@ fn ends_wait_while_a_handler_is_suspended() {
             rt.exit(child, ExitReason::Kill);
             end.await;
         }
-        rt.sleep(Duration::from_millis(5)).await;
         assert!(events.take().is_empty());
         go.send(());
         assert_eq!(events.note().await, 0);
@@ -551,26 +553,21 @@ fn those_that_take_too_long_are_killed_together() {
     everywhere(|rt| async move {
         let events = Events::new();
         let parent = parent(&rt, &events).await;
-        ask(&parent, |cx| {
+        let starts = ask(&parent, |cx| {
+            let mut starts = Vec::new();
             for n in 0..300 {
-                if n % 3 == 0 {
-                    let script = Script::new().terminate(|_, _| pending().boxed());
-                    cx.spawn_child::<Tidy>(script, SpawnOptions::new(), None, None);
-                } else {
-                    cx.spawn_child::<Tidy>(Script::new(), SpawnOptions::new(), None, None);
-                }
+                let script = Script::new();
+                let script =
+                    if n % 3 == 0 { script.terminate(|_, _| pending().boxed()) } else { script };
+                let (ack, start) = oneshot();
+                cx.spawn_child::<Tidy>(script, SpawnOptions::new(), None, Some(ack));
+                starts.push(start);
             }
-        })
-        .await;
-        // They have started: their `init`s were scheduled before this.
-        while rt
-            .processes()
-            .iter()
-            .any(|info| info.handled == 0 && info.parent.is_none() && info.is_suspended)
-        {
-            rt.sleep(Duration::from_millis(1)).await;
+            starts
+        });
+        for start in starts.await {
+            start.await.expect("answered").expect("started");
         }
-        rt.sleep(Duration::from_millis(50)).await;
         let begun = time(&rt);
         let summary = stop_children(&parent, Stop::After(Duration::from_millis(40))).await;
         let took = time(&rt) - begun;
@@ -763,7 +760,7 @@ fn a_tree_ends_from_its_leaves() {
         let events = Events::new();
         /// A node that stops its children before it ends.
         fn node(events: &Events, depth: u64) -> Script<true> {
-            let (told, spawns) = (events.clone(), events.clone());
+            let (told, spawns, started) = (events.clone(), events.clone(), events.clone());
             Script::new()
                 .supervise(|_, _| {})
                 .terminate(move |_, cx| {
@@ -785,15 +782,15 @@ fn a_tree_ends_from_its_leaves() {
                             );
                         }
                     }
+                    started.send(Event::Note(STARTED));
                     Ok(())
                 })
         }
+        const STARTED: u64 = 99;
         let root = rt.start::<Tidy>(node(&events, 3)).await.expect("start");
-        while rt.processes().len() < 40 {
-            rt.sleep(Duration::from_millis(1)).await;
+        for _ in 0..40 {
+            assert_eq!(events.note().await, STARTED);
         }
-        // All of them have started: each has answered.
-        rt.sleep(Duration::from_millis(5)).await;
         let end = rt.down(&root);
         rt.exit(&root, ExitReason::Shutdown);
         assert_reason(&end.await.reason, &ExitReason::Shutdown);

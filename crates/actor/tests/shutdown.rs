@@ -171,11 +171,18 @@ fn who_ignores_it_is_killed_at_the_deadline() {
 #[test]
 fn a_tree_that_ignores_it_is_killed_whole() {
     everywhere(|rt| async move {
+        let events = Events::new();
+        let told = events.clone();
         let script = Script::new()
             .supervise(|_, _| {})
-            .init_now(|cx| {
+            .init_now(move |cx| {
                 for _ in 0..10 {
-                    let child = Script::new().terminate(|_, _| pending().boxed());
+                    let told = told.clone();
+                    let child =
+                        Script::new().terminate(|_, _| pending().boxed()).init_now(move |_| {
+                            told.send(Event::Note(1));
+                            Ok(())
+                        });
                     cx.spawn_child::<Tidy>(child, SpawnOptions::new(), None, None);
                 }
                 Ok(())
@@ -190,8 +197,10 @@ fn a_tree_that_ignores_it_is_killed_whole() {
         for _ in 0..3 {
             plain(&rt).await;
         }
-        // All have started.
-        rt.sleep(Duration::from_millis(50)).await;
+        // Those in their `init` would end at once.
+        for _ in 0..10 {
+            assert_eq!(events.note().await, 1);
+        }
         let report = rt.shutdown(Duration::from_millis(30)).await;
         assert_eq!((report.clean, report.killed, report.stuck.len()), (3, 11, 0), "{report}");
         assert!(rt.processes().is_empty());
@@ -672,10 +681,12 @@ fn a_shutdown_with_bombs_everywhere_ends_all() {
                 let script = Script::new()
                     .on_drop(|| panic!("{EXPECTED}"))
                     .terminate(|_, _| panic!("{EXPECTED}"));
-                ends.push(rt.down(rt.spawn::<Tidy>(script)));
+                ends.push(rt.down(rt.start::<Tidy>(script).await.expect("start")));
             } else {
                 let puppet: ActorRef<Do<false>> = rt.spawn::<Plain>(Script::new());
-                puppet.cast(hang(&Events::new(), bomb())).expect("cast");
+                let events = Events::new();
+                puppet.cast(hang(&events, bomb())).expect("cast");
+                events.hanging().await;
                 let unread = bomb();
                 puppet
                     .cast(now(move |_| {
@@ -686,8 +697,6 @@ fn a_shutdown_with_bombs_everywhere_ends_all() {
                 ends.push(rt.down(&puppet));
             }
         }
-        // All are where they are to be.
-        rt.sleep(Duration::from_millis(20)).await;
         let report = rt.shutdown(LONG).await;
         assert!(report.stuck.is_empty(), "{report}");
         assert!(rt.processes().is_empty());

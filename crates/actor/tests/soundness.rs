@@ -511,7 +511,8 @@ fn says_when_dropped() -> (Script<false>, mpsc::Receiver<()>) {
 
 #[test]
 fn a_runtime_may_be_dropped_by_its_own_process() {
-    let mut runtimes: Vec<_> = (0..4).map(|seed| Runtime::simulated(seed).expect("a tag")).collect();
+    let mut runtimes: Vec<_> =
+        (0..4).map(|seed| Runtime::simulated(seed).expect("a tag")).collect();
     runtimes.push(Runtime::builder().workers(1).build().expect("threads"));
     runtimes.push(Runtime::builder().workers(2).build().expect("threads"));
     for rt in runtimes {

@@ -428,7 +428,7 @@ fn compare(world: &Arc<World>) {
     assert_eq!(get(&counts.answered), get(&counts.called), "{counts:?}");
     assert_eq!(get(&counts.states), get(&counts.states_dropped), "{counts:?}");
     assert!(get(&counts.downs) + get(&counts.demonitored) <= get(&counts.monitors), "{counts:?}");
-    assert!(get(&counts.made) > 0, "{counts:?}");
+    assert!(get(&counts.made) > 0 || steps() < 100, "{counts:?}");
     // The test's own reference is the last: no state, message, closure or frame is left anywhere.
     assert_eq!(Arc::strong_count(world), 1, "{counts:?}");
 }
