@@ -9,14 +9,15 @@
 //! The table holds pointers without references: a child's alive reference travels in its DOWN and is
 //! released when the parent has counted it off, so an entry is valid until then. A child follows its
 //! parent's pid to the parent's cell to report its end: the parent's cell is not freed while a child has
-//! not been counted off.
+//! not been counted off. With the push of its DOWN that ends, so the child touches the parent no more, or keeps
+//! it ([`Inbox::push_last`](whitebeam_sync::inbox::Inbox::push_last)).
 //!
 //! # The orphan rule
 //!
 //! A parent that ends while it has children (it was killed, or it panicked) tells them all to shut
 //! down, as it would have in order: they end with `Shutdown`, not with `Killed`. Nobody waits for
 //! them any more; each that ends finds its parent's inbox closed and counts itself off
-//! (`Ext::orphans`); the last one releases the reference that the parent took for them.
+//! (`Part::orphans`); the last one releases the reference that the parent took for them.
 //!
 //! # Differences from OTP
 //! A killed supervisor's children get `killed` there, by their links.

@@ -210,7 +210,7 @@ fn handle_one<A: Actor>(cell: CellPtr, node: NonNull<Node>) -> bool {
         return start_init::<A>(cell, node);
     };
     // SAFETY: messages are handled when init is done, so the state is there, and no frame exists that
-    // borrows it; the turn owns the cell. The state outlives the frame (`end::finish_but_for_parent`).
+    // borrows it; the turn owns the cell. The state outlives the frame (`end::finish_but_for_replies`).
     let first = unsafe { frame::start::<A, _>(cell, |cx| (*cell.state::<A>()).handle(msg, cx)) };
     match first {
         First::Done(outcome) => {
