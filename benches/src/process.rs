@@ -131,10 +131,11 @@ mod tests {
     #[test]
     fn touching_memory_shows_in_the_resident_size() {
         let before = resident_bytes().expect("proc is there");
-        let block = vec![1_u8; 32 << 20];
+        let block = vec![1_u8; 256 << 20];
         let after = resident_bytes().expect("proc is there");
         assert!(block.iter().all(|&b| b == 1));
-        assert!(after >= before + (30 << 20), "{before} -> {after}");
+        // The tests beside this one give back what they had, which is far from the half of it.
+        assert!(after >= before + (128 << 20), "{before} -> {after}");
     }
 
     #[cfg(target_os = "linux")]

@@ -112,13 +112,13 @@ pub(crate) struct ChildSet {
     on_down: OnDown,
     /// Children that ended by themselves while a handler was suspended.
     pending: Vec<ChildDown>,
-    /// Ends that are not told yet: the pending ones, and the rest of those that are being told. Their
-    /// places are kept, so that no other child has the key of one of them.
+    /// Ends that are not told yet: the pending ones, the rest of those that are being told, and that of a
+    /// stop of one. Their places are kept, so that no other child has the key of one of them.
     untold: usize,
     /// A stop of all is under way: ends are counted, not reported.
     stopping: Option<StopSummary>,
     /// A stop of one is under way, or done and not yet taken.
-    stopping_one: Option<(ChildKey, Option<ExitReason>)>,
+    stopping_one: Option<(ChildKey, Option<ChildDown>)>,
     /// Who polls the stop, unless it is the parent's own frame: a combinator in there.
     waker: Option<Waker>,
 }
@@ -317,18 +317,21 @@ unsafe fn ended(parent: CellPtr, child: CellPtr) {
         summary.count(child);
         set.vacate(key);
         is_over = set.live == 0;
-    } else if let Some((awaited, outcome @ None)) = &mut set.stopping_one
-        && *awaited == key
-    {
-        *outcome = Some(ext::exit_reason(child));
-        set.vacate(key);
-        is_over = true;
     } else {
         let reason = ext::exit_reason(child);
         let started = !child.header().has(bit::INIT);
-        set.pending.push(ChildDown { key, pid: child.pid(), reason, started });
+        let down = ChildDown { key, pid: child.pid(), reason, started };
         set.untold += 1;
-        header.set(bit::CHILDREN_DOWN);
+        match &mut set.stopping_one {
+            Some((awaited, outcome @ None)) if *awaited == key => {
+                *outcome = Some(down);
+                is_over = true;
+            }
+            _ => {
+                set.pending.push(down);
+                header.set(bit::CHILDREN_DOWN);
+            }
+        }
     }
     if is_over {
         header.set(bit::POLL);

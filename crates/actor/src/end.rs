@@ -178,7 +178,7 @@ fn release_resources(cell: CellPtr) {
     if let Some(name) = ext.name.take() {
         cell.shared().names().remove(&name, cell.pid());
     }
-    for (_, timer) in std::mem::take(&mut ext.timers) {
+    for timer in std::mem::take(&mut ext.timers).into_pending() {
         // With the message or the closure, which are the user's.
         let _ = contain(|| timer.cancel(cell.shared()));
     }

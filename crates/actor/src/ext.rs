@@ -21,6 +21,7 @@ use crate::{
     link,
     monitor::{self, Watcher},
     signal::{Constructor, Exit},
+    timer,
 };
 
 /// What the cell points to: the owner's part, and apart from it what others look at.
@@ -55,7 +56,7 @@ pub(crate) struct Ext {
     /// Counts monitors and timers of this process.
     pub(crate) next_id: u64,
     /// Timers that were set and have not fired.
-    pub(crate) timers: Map<u64, crate::timer::Pending>,
+    pub(crate) timers: timer::Set,
     /// The name that it is registered under.
     pub(crate) name: Option<crate::Name>,
 }

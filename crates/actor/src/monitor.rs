@@ -176,7 +176,7 @@ impl Watcher {
 }
 
 /// The end of a process, for who is not one: resolves once, also if it had already ended.
-#[must_use = "a future does nothing until it is awaited"]
+#[must_use = "the process is watched until this is dropped"]
 #[derive(Debug)]
 pub struct DownFuture {
     pid: Pid,

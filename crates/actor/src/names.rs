@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use whitebeam_sync::shim::{Arc, Mutex};
+use whitebeam_sync::shim::{Arc, Mutex, MutexGuard};
 
 use crate::{Pid, ext::Map};
 
@@ -45,16 +45,26 @@ impl fmt::Debug for Name {
 #[derive(Default)]
 pub(crate) struct Names(Mutex<Map<Name, Pid>>);
 
+/// A free name, and the lock that keeps it so: whoever looks it up meanwhile waits.
+pub(crate) struct Reserved<'a> {
+    names: MutexGuard<'a, Map<Name, Pid>>,
+    name: Name,
+}
+
+impl Reserved<'_> {
+    /// Gives the name to `pid`, which must be findable by now: who finds the name finds the process.
+    pub(crate) fn give(mut self, pid: Pid) {
+        self.names.insert(self.name, pid);
+    }
+}
+
 impl Names {
-    /// Gives `pid` the name, or says who has it.
-    pub(crate) fn register(&self, name: Name, pid: Pid) -> Result<(), Pid> {
-        let mut names = self.0.lock();
+    /// Reserves a name, or says who has it. No user code may run until it is given or dropped.
+    pub(crate) fn reserve(&self, name: Name) -> Result<Reserved<'_>, Pid> {
+        let names = self.0.lock();
         match names.get(&name) {
             Some(owner) => Err(*owner),
-            None => {
-                names.insert(name, pid);
-                Ok(())
-            }
+            None => Ok(Reserved { names, name }),
         }
     }
 

@@ -108,19 +108,16 @@ pub(crate) fn spawn<A: Actor>(
     if shared.is_closing() {
         return Err(Refused { args, ack, why: StartError::ShuttingDown });
     }
+    let name = options.into_name();
+    let reserved = match name.clone().map(|name| shared.names().reserve(name)).transpose() {
+        Ok(reserved) => reserved,
+        Err(owner) => return Err(Refused { args, ack, why: StartError::NameTaken(owner) }),
+    };
     let class = const { cell::class_of::<A>() };
     let Some(slot) = shared.alloc_slot(class) else {
         return Err(Refused { args, ack, why: StartError::TableFull });
     };
     let pid = Pid::new(shared.tag(), slot.index, slot.generation);
-    let name = options.into_name();
-    if let Some(name) = &name
-        && let Err(owner) = shared.names().register(name.clone(), pid)
-    {
-        // SAFETY: given to us just above, never published; `shared` is kept by the caller.
-        unsafe { Shared::free_slot(shared, slot.ptr) };
-        return Err(Refused { args, ack, why: StartError::NameTaken(owner) });
-    }
     let init = init_node::<A>(args, ack);
     let header = slot.ptr.cast::<Header>();
     // SAFETY: a fresh slot of at least a header's size and the state's.
@@ -161,6 +158,9 @@ pub(crate) fn spawn<A: Actor>(
     }
     // SAFETY: this slot, initialised, not published yet.
     unsafe { shared.slab().publish(slot, refs) };
+    if let Some(reserved) = reserved {
+        reserved.give(pid);
+    }
     let spawned = Spawned { cell: CellRef::adopt(cell), key };
     shared.scheduler().schedule(cell.runnable());
     Ok(spawned)

@@ -4,9 +4,14 @@
 //! number. A timer that fires sends a signal, which becomes the message; one that was cancelled finds no
 //! number. So a timer dies with its process, and cancel never races with delivery: both happen on the
 //! owner's side.
+//!
+//! A process moves from worker to worker, and sets each timer where it is: they are in several wheels, which
+//! are not at the same moment. The first to fire brings those of the process that are due before it, so that
+//! messages come in the order of their due times.
 #![expect(unsafe_code, reason = "the owner's part of a cell is reached by pointer")]
 
 use std::{
+    collections::BTreeSet,
     ptr::NonNull,
     sync::{Arc, OnceLock, Weak},
     time::Duration,
@@ -18,7 +23,7 @@ use whitebeam_sync::{inbox::Cursor, node::Node};
 use crate::{
     Pid,
     cell::CellPtr,
-    ext::Ext,
+    ext::{Ext, Map},
     message,
     shared::Shared,
     signal::{self, Signal},
@@ -36,6 +41,39 @@ pub(crate) struct Pending {
     key: TimerKey,
     deadline: Time,
     what: What,
+}
+
+/// The timers of one process that have not fired.
+#[derive(Default)]
+pub(crate) struct Set {
+    by_id: Map<u64, Pending>,
+    by_deadline: BTreeSet<(Time, u64)>,
+}
+
+impl Set {
+    fn insert(&mut self, id: u64, pending: Pending) {
+        self.by_deadline.insert((pending.deadline, id));
+        self.by_id.insert(id, pending);
+    }
+
+    fn remove(&mut self, id: u64) -> Option<Pending> {
+        let pending = self.by_id.remove(&id)?;
+        self.by_deadline.remove(&(pending.deadline, id));
+        Some(pending)
+    }
+
+    fn deadline(&self, id: u64) -> Option<Time> {
+        self.by_id.get(&id).map(|pending| pending.deadline)
+    }
+
+    /// One that is due before `deadline`.
+    fn first_before(&self, deadline: Time) -> Option<u64> {
+        self.by_deadline.first().filter(|(first, _)| *first < deadline).map(|(_, id)| *id)
+    }
+
+    pub(crate) fn into_pending(self) -> impl Iterator<Item = Pending> {
+        self.by_id.into_values()
+    }
 }
 
 enum What {
@@ -150,18 +188,37 @@ pub(crate) unsafe fn cancel(cell: CellPtr, timer: TimerRef) -> Option<Duration> 
         return None;
     }
     // SAFETY: the caller's word.
-    let pending = unsafe { Ext::get(cell) }?.timers.remove(&timer.id)?;
+    let pending = unsafe { Ext::get(cell) }?.timers.remove(timer.id)?;
     let scheduler = cell.shared().scheduler();
     let left = pending.deadline.saturating_since(scheduler.now());
     let _ = scheduler.cancel(pending.key);
     Some(left)
 }
 
-/// A timer has fired: its message joins the mailbox, unless it was cancelled.
+/// A timer has fired: its message joins the mailbox, unless it was cancelled, and before it those of the
+/// timers that are due earlier. (They are with another worker, which has not come to them.)
 pub(crate) fn fired(cell: CellPtr, cursor: &mut Cursor, id: u64) {
-    // SAFETY: called in the drain of the owner's run; the reference ends before the user's code runs.
-    let pending = unsafe { Ext::get(cell) }.and_then(|ext| ext.timers.remove(&id));
-    let Some(pending) = pending else { return };
+    let scheduler = cell.shared().scheduler();
+    // SAFETY: called in the drain of the owner's run.
+    let due = unsafe { Ext::get(cell) }.and_then(|ext| ext.timers.deadline(id));
+    // Not due: an interval's tick that came before its turn, by another timer, is told of late.
+    let Some(due) = due.filter(|due| *due <= scheduler.now()) else { return };
+    // SAFETY: as above, anew each time: what is delivered runs the user's code.
+    while let Some(first) = unsafe { Ext::of(cell) }.timers.first_before(due) {
+        // SAFETY: as above.
+        if let Some(pending) = unsafe { Ext::of(cell) }.timers.remove(first) {
+            let _ = scheduler.cancel(pending.key);
+            tick(cell, cursor, first, pending);
+        }
+    }
+    // SAFETY: as above.
+    if let Some(pending) = unsafe { Ext::of(cell) }.timers.remove(id) {
+        tick(cell, cursor, id, pending);
+    }
+}
+
+/// Delivers a timer's message, and sets an interval anew.
+fn tick(cell: CellPtr, cursor: &mut Cursor, id: u64, pending: Pending) {
     let again = match pending.what.split() {
         Split::Once(node) => {
             signal::deliver(cell, cursor, || node);
@@ -183,7 +240,7 @@ pub(crate) fn fired(cell: CellPtr, cursor: &mut Cursor, id: u64) {
         }
         if let Some(key) = arm(cell, deadline, id) {
             let what = What::Every { period, make };
-            // SAFETY: as above, anew.
+            // SAFETY: called in the drain of the owner's run.
             unsafe { Ext::of(cell) }.timers.insert(id, Pending { key, deadline, what });
         }
     }

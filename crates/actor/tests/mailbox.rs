@@ -354,6 +354,8 @@ fn sig_021_a_call_does_not_pay_for_the_backlog() {
                         for _ in 0..backlog {
                             me.cast(now(|_| Ok(())))?;
                         }
+                        // The backlog is taken over once.
+                        settled(&echo).await;
                         let begun = support::now(&clock);
                         for _ in 0..calls {
                             settled(&echo).await;
@@ -366,7 +368,9 @@ fn sig_021_a_call_does_not_pay_for_the_backlog() {
             times.push(events.note().await);
             rt.exit(&puppet, ExitReason::Kill);
         }
-        assert!(times[1] < times[0] * 10 + 50_000_000, "{times:?} ns");
+        // Ten times, and what a busy machine may add; a look through the backlog for each call would take
+        // many seconds.
+        assert!(times[1] < times[0] * 10 + 1_000_000_000, "{times:?} ns");
     });
 }
 

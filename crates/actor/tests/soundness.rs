@@ -307,6 +307,44 @@ fn a_stop_that_is_dropped_half_way_leaves_the_ends_to_be_reported() {
 }
 
 #[test]
+fn a_stop_that_is_dropped_unread_leaves_the_end_to_be_reported() {
+    everywhere(async |rt| {
+        let events = Events::new();
+        let parent = rt.start::<Told>(events.clone()).await.expect("a parent");
+        let (open, gate) = oneshot::<()>();
+        let dropped = parent.call(|reply: Reply<()>| {
+            Box::new(move |cx| {
+                Box::pin(async move {
+                    let rt = cx.runtime();
+                    let script = slow_to_end(gate);
+                    let child = cx.spawn_child::<support::puppet::Tidy>(
+                        script,
+                        SpawnOptions::new(),
+                        None,
+                        None,
+                    );
+                    let (key, child) = child.expect("a child");
+                    settled(&child).await;
+                    let mut stop = cx.stop_child(key, Stop::Infinity);
+                    poll_fn(|cx| Poll::Ready(Pin::new(&mut stop).poll(cx).is_pending())).await;
+                    open.send(());
+                    // The child's end comes to the parent, and nobody asks the future for it.
+                    while rt.is_alive(&child) {
+                        rt.sleep(Duration::from_millis(1)).await;
+                    }
+                    rt.sleep(Duration::from_millis(5)).await;
+                    drop(stop);
+                    reply.send(());
+                })
+            })
+        });
+        dropped.await.expect("it lives");
+        let down = events.child().await;
+        assert!(matches!(down.reason, ExitReason::Shutdown), "{down:?}");
+    });
+}
+
+#[test]
 fn a_handler_may_lend_its_context_to_threads_that_it_waits_for() {
     threaded(async |rt| {
         let events = Events::new();

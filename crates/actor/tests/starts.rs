@@ -2,7 +2,13 @@
 
 mod support;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use futures_util::{FutureExt, future::join_all};
 use support::{
@@ -589,4 +595,34 @@ fn a_hog_gives_its_worker_back() {
             assert!(time(&rt) - begun < 2_000_000_000, "it waited for the hog");
         }
     });
+}
+
+/// Whoever finds a name finds its process: at no moment is that nobody, and comes to life later.
+#[test]
+fn a_name_leads_to_a_process_at_once() {
+    let rt = Runtime::builder().workers(2).build().expect("threads");
+    let (over, seen) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
+    let looker = {
+        let (rt, over, seen) = (rt.handle(), over.clone(), seen.clone());
+        std::thread::spawn(move || {
+            while !over.load(Relaxed) {
+                if let Some(pid) = rt.whereis("n") {
+                    seen.fetch_add(1, Relaxed);
+                    let is_dead = !rt.is_alive(pid);
+                    let rises = is_dead && (0..1000).any(|_| rt.is_alive(pid));
+                    assert!(!rises, "it came to life after it was found");
+                }
+            }
+        })
+    };
+    for _ in 0..scaled(20_000, 500) {
+        let puppet = rt.with(named("n")).spawn::<Plain>(Script::new());
+        assert!(puppet.is_alive(), "the name is free");
+        let end = rt.down(&puppet);
+        rt.exit(&puppet, ExitReason::Kill);
+        rt.block_on(end);
+    }
+    over.store(true, Relaxed);
+    looker.join().expect("what it found was there");
+    assert!(seen.load(Relaxed) > 0);
 }

@@ -517,7 +517,7 @@ fn stress_and_drop() {
 #[test]
 fn stress_in_simulation() {
     expect_panics();
-    for seed in 0..20 {
+    for seed in 0..(steps() / 20).max(20) {
         let rt = Runtime::simulated(seed).expect("a tag for pids");
         let world = World::new();
         rt.block_on(async {

@@ -12,6 +12,7 @@ use std::{
 };
 
 use futures_util::FutureExt;
+use parking_lot::Mutex;
 use support::{
     everywhere, now as time,
     puppet::{
@@ -542,6 +543,61 @@ fn srv_040_a_continue_step_comes_before_what_waits() {
             for n in 1..=3 {
                 assert_eq!(events.note().await, n);
             }
+        }
+    });
+}
+
+/// A process that runs now on this worker, now on that one: its timers are kept in several places, and still
+/// come in the order of their due times.
+#[test]
+fn timers_set_on_several_workers_keep_their_order() {
+    threaded(|rt| async move {
+        // They hold workers for a while, again and again.
+        let hogs: Vec<_> = (0..6).map(|_| rt.spawn::<Plain>(Script::new())).collect();
+        fn spin(rt: Handle, until: u64) -> Do<false> {
+            now(move |cx| {
+                let end = time(&rt) + MS;
+                while time(&rt) < end {
+                    std::hint::spin_loop();
+                }
+                if time(&rt) < until {
+                    cx.me().cast(spin(rt, until))?;
+                }
+                Ok(())
+            })
+        }
+        let until = time(&rt) + 120 * MS;
+        for hog in &hogs {
+            hog.cast(spin(rt.clone(), until)).expect("cast");
+        }
+        let (puppet, events) = (plain(&rt).await, Events::new());
+        let first = time(&rt) + 40 * MS;
+        let timers = 400;
+        // Between which times each is due: the clock is read before and after it is set.
+        let dues = Arc::new(Mutex::new(Vec::new()));
+        for n in 0..timers {
+            let (clock, told, dues) = (rt.clone(), events.clone(), dues.clone());
+            // From outside, so that any worker may take it.
+            let message = now(move |cx: &mut whitebeam_actor::Context<Plain>| {
+                let before = time(&clock);
+                let delay = (first + n * MS / 10).saturating_sub(before);
+                cx.send_after(Duration::from_nanos(delay), note(&told, n));
+                dues.lock().push((before + delay, time(&clock) + delay));
+                Ok(())
+            });
+            puppet.cast(message).expect("cast");
+            settled(&puppet).await;
+        }
+        let mut latest = 0;
+        for _ in 0..timers {
+            let n = events.note().await;
+            let (earliest, at_the_latest) = dues.lock()[n as usize];
+            assert!(
+                at_the_latest >= latest,
+                "one due {} ns later came before it",
+                latest - at_the_latest
+            );
+            latest = latest.max(earliest);
         }
     });
 }

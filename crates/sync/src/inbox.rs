@@ -40,7 +40,8 @@
 //! 2. link `oldest` to the newest node (null when idle);
 //! 3. CAS the word to `newest`, count + `counted`, `TAG` and `WOKEN` as they were, not idle; on
 //!    failure from 1;
-//! 4. if the count wrapped, add to `wraps`; if the word was idle, schedule the owner.
+//! 4. if the count wrapped, add to `wraps` (a sender whom nothing else keeps the inbox for uses
+//!    [`Inbox::push_last`]); if the word was idle, schedule the owner.
 //!
 //! *raise (flags)*: set the flags; CAS the word to the same with `TAG` and not idle; if it was idle,
 //! schedule. *wake*: the same with `WOKEN` and no flags. A CAS is made even when the bit is already

@@ -97,6 +97,7 @@ mod class;
 mod header;
 mod local;
 mod memory;
+mod poison;
 mod pool;
 mod region;
 mod trim;
@@ -210,16 +211,20 @@ impl Slab {
     /// A slot of this class. None: out of memory, or out of the 32 GiB that indices reach.
     #[inline]
     pub fn alloc(&self, local: &mut Local, class: Class) -> Option<Slot> {
-        match local.pop(self, class) {
-            Some(slot) => Some(Slot::of(slot)),
-            None => local.refill(self, class),
-        }
+        let slot = match local.pop(self, class) {
+            Some(slot) => Slot::of(slot),
+            None => local.refill(self, class)?,
+        };
+        poison::open(slot.ptr, class);
+        Some(slot)
     }
 
     /// As [`alloc`](Self::alloc), for a thread that is no worker: takes a lock.
     pub fn alloc_shared(&self, class: Class) -> Option<Slot> {
         let pool = &self.pools[class.index()];
-        pool.with(|shelves| shelves.get_one(|pages| self.map(class, pages))).map(Slot::of)
+        let slot = pool.with(|shelves| shelves.get_one(|pages| self.map(class, pages)))?;
+        poison::open(slot, class);
+        Some(Slot::of(slot))
     }
 
     /// Begins a life with `refs` references: from here on the slot is found by its name.
@@ -245,12 +250,13 @@ impl Slab {
     pub unsafe fn free(&self, local: Option<&mut Local>, slot: NonNull<u8>) {
         // SAFETY: a slot of this slab.
         let region = unsafe { Region::of(slot) };
+        let class = region.class();
+        poison::close(slot, class);
         // SAFETY: as above.
         if !unsafe { header(slot) }.renew() {
             region.spend();
             return;
         }
-        let class = region.class();
         if let Some(local) = local {
             // SAFETY: the caller's promise, and the region's class.
             if unsafe { local.push(self, class, slot) } {
@@ -399,6 +405,7 @@ impl Drop for Slab {
             let Some(region) = self.region(number) else {
                 break;
             };
+            (0..region.capacity()).for_each(|number| poison::open(region.slot(number), region.class()));
             // SAFETY: the slab is going, and its owner promised that no slot is in use.
             unsafe { region.unmap() };
         }

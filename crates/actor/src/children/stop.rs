@@ -271,14 +271,16 @@ impl Future for StopChild<'_> {
             self.tell(child);
         }
         let Some(set) = own(parent) else { return Poll::Ready(Outcome::NotFound) };
-        if let Some((_, Some(reason))) = &set.stopping_one {
-            let outcome = match reason {
+        if let Some((_, down @ Some(_))) = &mut set.stopping_one
+            && let Some(down) = down.take()
+        {
+            set.stopping_one = None;
+            set.told(key);
+            return Poll::Ready(match down.reason {
                 ExitReason::Killed if self.killed => Outcome::Killed,
                 reason if reason.is_orderly() => Outcome::Clean,
-                reason => Outcome::Crashed(reason.clone()),
-            };
-            set.stopping_one = None;
-            return Poll::Ready(outcome);
+                reason => Outcome::Crashed(reason),
+            });
         }
         if let Some(timer) = &mut self.timer
             && Pin::new(timer).poll(cx).is_ready()
@@ -297,10 +299,12 @@ impl Future for StopChild<'_> {
 }
 
 impl Drop for StopChild<'_> {
-    /// Given up: the child's end is reported as any other.
+    /// Given up: the child's end is reported as any other, also if it is there and was not read.
     fn drop(&mut self) {
-        if let Some(set) = own(self.parent) {
-            set.stopping_one = None;
+        let Some(set) = own(self.parent) else { return };
+        if let Some((_, Some(down))) = set.stopping_one.take() {
+            set.pending.push(down);
+            self.parent.header().set(bit::CHILDREN_DOWN);
         }
     }
 }

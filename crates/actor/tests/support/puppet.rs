@@ -278,7 +278,8 @@ pub async fn ask<R: Send + 'static, const TIDY: bool>(
             Ok(())
         })
     });
-    answer.await.expect("a puppet that lives")
+    // The deadline is that of the whole test.
+    answer.no_timeout().await.expect("a puppet that lives")
 }
 
 /// Waits until a puppet has handled what it was sent before.

@@ -1,0 +1,19 @@
+//! How mistakes read: the compiler's words for what the types forbid, with the crate's own hints in them.
+//!
+//! `TRYBUILD=overwrite cargo test -p whitebeam-actor --test ui` writes the texts anew.
+
+/// The compiler whose words are kept beside the programs; others put the same differently.
+const COMPILER: &str = "rustc 1.95.";
+
+#[test]
+fn mistakes_are_told_in_words_of_the_crate() {
+    let compiler = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let version = std::process::Command::new(compiler).arg("--version").output();
+    let version = version.expect("a compiler that says its version").stdout;
+    let version = String::from_utf8_lossy(&version);
+    if !version.starts_with(COMPILER) {
+        println!("left out: the texts are those of {COMPILER}, not of {version}");
+        return;
+    }
+    trybuild::TestCases::new().compile_fail("tests/ui/*.rs");
+}

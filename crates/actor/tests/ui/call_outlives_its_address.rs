@@ -1,0 +1,34 @@
+//! A call borrows its address; `owned` makes it independent.
+
+use whitebeam_actor::{Actor, Context, ExitReason, Reply};
+
+struct Counter;
+
+enum Msg {
+    Get(Reply<u64>),
+}
+
+impl Actor for Counter {
+    type Args = ();
+    type Msg = Msg;
+
+    async fn init((): (), _cx: &mut Context<Self>) -> Result<Self, ExitReason> {
+        Ok(Counter)
+    }
+
+    async fn handle(&mut self, msg: Msg, _cx: &mut Context<Self>) -> Result<(), ExitReason> {
+        match msg {
+            Msg::Get(reply) => reply.send(1),
+        }
+        Ok(())
+    }
+}
+
+fn get(counter: whitebeam_actor::ActorRef<Msg>) -> impl IntoFuture {
+    counter.call(Msg::Get)
+}
+
+fn main() {
+    let rt = whitebeam_actor::Runtime::new().unwrap();
+    let _ = get(rt.spawn::<Counter>(()));
+}
