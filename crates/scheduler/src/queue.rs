@@ -59,16 +59,12 @@ impl LocalQueue {
         &self.remote
     }
 
-    /// Into the slot. `true` when that pushed another one to the deque, where thieves look.
+    /// Into the slot; what was there goes to the deque.
     #[inline]
-    pub(crate) fn push_next(&self, runnable: Runnable) -> bool {
+    pub(crate) fn push_next(&self, runnable: Runnable) {
         // SAFETY: this is the owner's end, on its one thread (see the type).
-        match unsafe { self.remote.slot.replace(runnable.into_raw()) } {
-            None => false,
-            Some(displaced) => {
-                self.deque.push(from_slot(displaced));
-                true
-            }
+        if let Some(displaced) = unsafe { self.remote.slot.replace(runnable.into_raw()) } {
+            self.deque.push(from_slot(displaced));
         }
     }
 

@@ -123,9 +123,9 @@ impl Local {
     /// Makes it what this worker runs next.
     #[inline]
     pub(crate) fn schedule(&self, runnable: Runnable) {
-        if self.queue.push_next(runnable) {
-            self.pushed();
-        }
+        self.queue.push_next(runnable);
+        // Also for the slot alone: what runs now may run for long.
+        self.pushed();
     }
 
     /// To the back of this worker's queue.
@@ -140,7 +140,7 @@ impl Local {
         self.pushed();
     }
 
-    /// The deque has something that a thief could take.
+    /// The deque or the slot has something that a thief could take.
     #[inline]
     fn pushed(&self) {
         if self.shared.idle.look() != Wake::Nobody {

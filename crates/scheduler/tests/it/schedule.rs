@@ -151,6 +151,33 @@ fn a_stuck_worker_loses_its_queue_and_then_its_slot() {
     assert!(stolen >= 2, "{:?}", handle.metrics());
 }
 
+/// The other worker may sleep for good when this one begins: what is made runnable there must wake it,
+/// although it goes to the slot and nothing else is queued.
+#[test]
+fn a_single_runnable_does_not_wait_behind_a_long_run() {
+    let scheduler = Scheduler::builder().workers(2).build().expect("threads to start");
+    let handle = scheduler.handle();
+    for _ in 0..20 {
+        let ran = counter();
+        let peer = Target::new(handle, {
+            let ran = ran.clone();
+            move |_, _| ran.store(1, Ordering::Release)
+        });
+        let helped = counter();
+        let hog = Target::new(handle, {
+            let helped = helped.clone();
+            move |_, _| {
+                peer.send();
+                let is_so = hold_until(|| ran.load(Ordering::Acquire) == 1);
+                helped.store(1 + u64::from(is_so), Ordering::Release);
+            }
+        });
+        hog.send();
+        wait_for("the hog to end", || helped.load(Ordering::Acquire) != 0);
+        assert_eq!(helped.load(Ordering::Acquire), 2, "nobody ran what waited behind the hog");
+    }
+}
+
 #[test]
 fn a_batch_from_outside_spreads_over_the_workers() {
     let scheduler = Scheduler::builder().workers(2).build().unwrap();
