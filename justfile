@@ -26,7 +26,7 @@ conformance area="":
 doc:
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
 
-# Proves the lock-free parts for every interleaving up to a bound. Up to half an hour; one part: `just loom inbox`.
+# Proves the lock-free parts for every interleaving up to a bound. Five minutes; one part: `just loom inbox`.
 loom filter="":
     ci/loom.sh {{ filter }}
 
@@ -34,9 +34,13 @@ loom filter="":
 miri filter="":
     ci/miri.sh {{ filter }}
 
-# Proves the absence of data races, use after free and uninitialised reads in the stress tests. Ten minutes.
+# Proves the absence of data races, use after free and uninitialised reads in the stress tests. Ten minutes, half of them to build.
 sanitizers tool="all":
     ci/sanitizers.sh {{ tool }}
+
+# Repeats one run of a simulated test, by the seed that its failure has printed: `just replay 17 -p whitebeam-actor links`.
+replay seed *arguments:
+    WHITEBEAM_SEED={{ seed }} cargo test {{ arguments }}
 
 # Proves that storms of sends, kills and restarts leave nothing behind: the ignored stress tests too. Five minutes.
 stress:
@@ -70,9 +74,9 @@ bench-smoke:
 ci:
     .ci/run
 
-# What takes too long for every change: deeper models, sanitizers, stress, twenty times the property cases. An hour.
+# What takes too long for every change: deeper models, sanitizers, stress, optimised tests with twenty times the property cases. Half an hour.
 deep:
-    ci/loom.sh
+    LOOM_MAX_PREEMPTIONS=3 ci/loom.sh
     ci/sanitizers.sh
     cargo test --workspace --release -- --include-ignored stress
-    PROPTEST_CASES=5000 cargo test --workspace --release
+    PROPTEST_CASES=5000 cargo test --workspace --exclude whitebeam-bench --release

@@ -11,7 +11,7 @@ import sys
 
 KEYS = [
     "workload", "params", "figure", "unit", "median", "min", "max",
-    "reps", "line_transfer_ns", "noisy", "env",
+    "reps", "line_transfer_ns", "rmw_ns", "noisy", "env",
 ]
 ENV = ["cores", "rustc", "commit", "allocator"]
 
@@ -68,6 +68,8 @@ def faults_of(line):
         yield f"noisy is {line['noisy']!r}"
     if line["line_transfer_ns"] is not None and not is_number(line["line_transfer_ns"]):
         yield f"line_transfer_ns is {line['line_transfer_ns']!r}"
+    if not is_number(line["rmw_ns"]):
+        yield f"rmw_ns is {line['rmw_ns']!r}"
     if not isinstance(line["env"], dict) or list(line["env"]) != ENV:
         yield f"env is {line['env']!r}"
 

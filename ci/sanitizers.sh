@@ -47,7 +47,7 @@ sanitize() {
   export LSAN_OPTIONS="suppressions=$PWD/ci/lsan.supp:print_suppressions=0 ${LSAN_OPTIONS:-}"
   # A stack large enough for instrumented frames.
   export RUST_MIN_STACK=16777216
-  local run=(cargo +nightly test "${options[@]}" --target "$host" --target-dir "target/sanitize-$name")
+  local run=(cargo +nightly test --no-fail-fast "${options[@]}" --target "$host" --target-dir "target/sanitize-$name")
   echo "== $name sanitizer: unit tests of crates/sync"
   RUSTFLAGS="$flags" "${run[@]}" -p whitebeam-sync --lib
   echo "== $name sanitizer: tests of crates/actor"

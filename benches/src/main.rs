@@ -26,6 +26,7 @@ mod list;
 mod process;
 mod repetition;
 mod report;
+mod rmw;
 mod sampler;
 mod shutdown;
 mod stats;

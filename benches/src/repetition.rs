@@ -1,14 +1,15 @@
-//! Warm-up, repetitions, and the line transfer beside each of them.
+//! Warm-up, repetitions, and the machine's own costs beside each of them.
 //!
 //! One warm-up run that counts for nothing (it pages in the code, fills the allocator and wakes the
-//! cores), then the repetitions; before each the line transfer is measured, because it may change
-//! from one to the next.
+//! cores), then the repetitions; before each the line transfer and the read-modify-write are measured, because
+//! they may change from one to the next.
 
 use serde_json::Value;
 
 use crate::failure::Failure;
 use crate::line_transfer;
 use crate::report::{Figure, Params};
+use crate::rmw;
 use crate::stats::Summary;
 
 /// How a workload is run.
@@ -45,9 +46,14 @@ impl Plan {
         mut once: impl FnMut() -> Result<T, Failure>,
     ) -> Result<Series<T>, Failure> {
         once()?;
-        let mut series = Series { values: Vec::with_capacity(self.reps), transfers: Vec::new() };
+        let mut series = Series {
+            values: Vec::with_capacity(self.reps),
+            transfers: Vec::new(),
+            rmws: Vec::new(),
+        };
         for _ in 0..self.reps {
             series.transfers.extend(line_transfer::measure());
+            series.rmws.push(rmw::measure());
             series.values.push(once()?);
         }
         Ok(series)
@@ -61,6 +67,8 @@ pub(crate) struct Series<T> {
     pub(crate) values: Vec<T>,
     /// The line transfers measured beside them, in ns; empty on one core.
     transfers: Vec<f64>,
+    /// The read-modify-writes measured beside them, in ns.
+    rmws: Vec<f64>,
 }
 
 impl<T> Series<T> {
@@ -81,6 +89,7 @@ impl<T> Series<T> {
             summary: self.summary(pick),
             reps: self.values.len(),
             line_transfer_ns: Summary::of(self.transfers.clone()).map(|transfers| transfers.median),
+            rmw_ns: Summary::of(self.rmws.clone()).map_or(f64::NAN, |rmws| rmws.median),
         }
     }
 
@@ -118,7 +127,8 @@ mod tests {
 
     #[test]
     fn a_figure_that_one_repetition_lacks_is_not_available() {
-        let series = Series { values: vec![Some(1.0), None], transfers: Vec::new() };
+        let series =
+            Series { values: vec![Some(1.0), None], transfers: Vec::new(), rmws: vec![5.0] };
         assert_eq!(series.figure("W8", &PLAN.params(), ("p50", "messages"), |v| *v).summary, None);
     }
 

@@ -3,13 +3,14 @@
 //! # JSON
 //!
 //! Each line is one figure: `workload`, `params` (object), `figure`, `unit`, `median`, `min`,
-//! `max`, `reps`, `line_transfer_ns`, `noisy`, `env` (`cores`, `rustc`, `commit`, `allocator`), in
+//! `max`, `reps`, `line_transfer_ns`, `rmw_ns`, `noisy`, `env` (`cores`, `rustc`, `commit`, `allocator`), in
 //! this order.
 //!
 //! - `median`, `min` and `max` are over the repetitions, to four significant digits; null where the
 //!   figure is not available (percentiles of fewer than 20 samples; memory outside Linux).
 //! - `line_transfer_ns` is the median of the transfers measured beside each repetition; null on one
-//!   core.
+//!   core. `rmw_ns` is the median of the uncontended read-modify-writes measured there: the unit to compare
+//!   machines in.
 //! - `noisy` is true when the repetitions spread by more than 25 % of their median: take the figure
 //!   again on a quiet machine before comparing it.
 
@@ -50,6 +51,8 @@ pub(crate) struct Figure {
     pub(crate) reps: usize,
     /// Median line transfer beside the repetitions.
     pub(crate) line_transfer_ns: Option<f64>,
+    /// Median read-modify-write beside the repetitions.
+    pub(crate) rmw_ns: f64,
 }
 
 impl Figure {
@@ -73,6 +76,7 @@ impl Figure {
             ("max", value(|s| s.max).to_string()),
             ("reps", self.reps.to_string()),
             ("line_transfer_ns", number(self.line_transfer_ns).to_string()),
+            ("rmw_ns", number(Some(self.rmw_ns)).to_string()),
             ("noisy", self.is_noisy().to_string()),
             ("env", env.to_owned()),
         ])
@@ -138,7 +142,7 @@ pub(crate) fn print_tables(figures: &[Figure]) -> io::Result<()> {
     out.flush()
 }
 
-/// `W8: workers 2, children 200000, layout flat; 5 repetitions; line transfer 21 ns`.
+/// `W8: workers 2, children 200000, layout flat; 5 repetitions; line transfer 21 ns, read-modify-write 5 ns`.
 fn heading(figure: &Figure) -> String {
     let mut text = format!("{}:", figure.workload);
     for (i, (name, value)) in figure.params.0.iter().enumerate() {
@@ -154,6 +158,7 @@ fn heading(figure: &Figure) -> String {
         }
         None => text.push_str("; line transfer n/a (one core)"),
     }
+    let _ = write!(text, ", read-modify-write {} ns", short(figure.rmw_ns));
     text
 }
 
@@ -235,6 +240,7 @@ mod tests {
             summary,
             reps: 5,
             line_transfer_ns: Some(21.04),
+            rmw_ns: 4.8,
         }
     }
 
@@ -244,7 +250,7 @@ mod tests {
             .as_json(r#"{"cores":2}"#);
         assert_eq!(
             line,
-            r#"{"workload":"W1","params":{"workers":2,"layout":"flat"},"figure":"ns_per_hop","unit":"ns","median":18.91,"min":18.7,"max":21.8,"reps":5,"line_transfer_ns":21.04,"noisy":false,"env":{"cores":2}}"#
+            r#"{"workload":"W1","params":{"workers":2,"layout":"flat"},"figure":"ns_per_hop","unit":"ns","median":18.91,"min":18.7,"max":21.8,"reps":5,"line_transfer_ns":21.04,"rmw_ns":4.8,"noisy":false,"env":{"cores":2}}"#
         );
         assert!(serde_json::from_str::<Value>(&line).is_ok());
     }

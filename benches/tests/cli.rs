@@ -43,6 +43,7 @@ fn figures(arguments: &str) -> Vec<Value> {
                 && line["noisy"].is_boolean(),
             "{line}"
         );
+        assert!(line["rmw_ns"].is_number(), "{line}");
         assert!(line["line_transfer_ns"].is_number() || line["env"]["cores"] == 1, "{line}");
         assert!(line["env"]["rustc"].is_string() && line["env"]["commit"].is_string(), "{line}");
         assert_eq!(line["env"]["allocator"], "mimalloc");

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //!   Call (caller)  ----\
-//!                       CallNode { word, reason, taken, reply value }  + request (until taken)
+//!                       CallNode { word, reason, place, reply value }  + request (until taken)
 //!   Reply (callee) ----/
 //! ```
 //!
@@ -12,9 +12,9 @@
 //! call, or a call that takes its reply). A third party has it meanwhile: the inbox that the request
 //! travels in. The request holds the `Reply`, so whoever answers has taken the request out before;
 //! unless the closure given to `call` put the `Reply` somewhere else. Then a reply may arrive while the
-//! request still waits. `taken` tells: it is set by whoever moves the request out, as the last thing
-//! done to the node on that side. Who is to free a node that is not taken leaves it to the runtime's
-//! list of strays, which frees it when it is. The ordinary path pays a load for this.
+//! request still waits. `place` tells: it is set by whoever moves the request out, as the last thing
+//! done to the node on that side. Who is to free a node that is not taken leaves it to the list of
+//! [`strays`], which is freed of it when it is. The ordinary path pays three loads for this.
 //!
 //! Request nodes are marked `detach`: their memory may be free for reuse as soon as they are taken.
 //!
@@ -34,6 +34,8 @@
     reason = "naming a place through a pointer and using it are one access"
 )]
 
+mod strays;
+
 use std::{
     alloc::{Layout, alloc, dealloc, handle_alloc_error},
     cell::UnsafeCell,
@@ -47,7 +49,7 @@ use whitebeam_sync::{
     inbox::Push,
     node::{Node, NodeVt},
     reply::{Abandon, Complete, Rearm, ReplyWord},
-    shim::atomic::{AtomicBool, Ordering},
+    shim::atomic::{AtomicU8, Ordering},
 };
 
 use crate::{
@@ -98,8 +100,8 @@ pub(crate) struct CallNode {
     word: ReplyWord<Target>,
     /// Written by who answers, before it completes the word.
     answer: UnsafeCell<Answer>,
-    /// The request was moved out, see the module's text.
-    taken: AtomicBool,
+    /// Where the request is, see [`strays`].
+    place: AtomicU8,
     /// Bytes from the node to the request and to the reply.
     request_at: u16,
     reply_at: u16,
@@ -153,7 +155,7 @@ pub(crate) fn make<M: 'static, T: 'static>(
         node: Node::new(const { &WholeNode::<M, T>::VT }),
         word,
         answer: UnsafeCell::new(Answer::NoReply),
-        taken: AtomicBool::new(false),
+        place: AtomicU8::new(strays::IN_INBOX),
         request_at: WholeNode::<M, T>::REQUEST_AT,
         reply_at: whole_reply_at::<M, T>(),
         reason: UnsafeCell::new(None),
@@ -197,7 +199,7 @@ impl Drop for MadeOrAbandoned {
         if self.armed {
             // SAFETY: the node is alive: its caller's side is this guard.
             let head = unsafe { self.node.as_ref() };
-            head.taken.store(true, Ordering::Release);
+            head.place.store(strays::TAKEN, Ordering::Release);
             // SAFETY: called once, by the caller's side. The value, if there is one, is lost with the
             // node's type: the closure panicked after it had answered itself.
             match unsafe { head.word.abandon() } {
@@ -209,21 +211,38 @@ impl Drop for MadeOrAbandoned {
     }
 }
 
+/// Where the request is.
+///
+/// # Safety
+/// `node` is a call's node whose request is still there.
+#[inline]
+pub(crate) unsafe fn request_place<M>(node: NonNull<Node>) -> *const M {
+    // SAFETY: the request is still there, so the node is allocated.
+    let at = unsafe { node.cast::<CallNode>().as_ref() }.request_at;
+    node.as_ptr().wrapping_byte_add(at.into()).cast()
+}
+
+/// The request has been moved out.
+///
+/// # Safety
+/// It has, once, from a node that was still there. The node may be gone as soon as this returns, if nothing else
+/// keeps it.
+#[inline]
+pub(crate) unsafe fn request_taken(node: NonNull<Node>) {
+    // SAFETY: the reply inside the request keeps the node until it is answered, and a stray one waits for this
+    // store.
+    unsafe { strays::taken(node.cast()) };
+}
+
 /// Moves the request out of a taken node.
 ///
 /// # Safety
-/// `node` is a call's node whose request is an `M` that is still there; it is taken once. The node may
-/// be gone as soon as this returns, if nothing else keeps it.
-#[inline]
+/// As for the two above.
 pub(crate) unsafe fn take_request<M>(node: NonNull<Node>) -> M {
-    let head = node.cast::<CallNode>();
-    // SAFETY: the request is still there, so the node is allocated.
-    let at = unsafe { head.as_ref() }.request_at;
-    // SAFETY: the offset was made from this type's layout.
-    let msg = unsafe { node.as_ptr().wrapping_byte_add(at.into()).cast::<M>().read() };
-    // SAFETY: as above; the reply inside `msg` keeps the node until it is answered, and a stray one
-    // waits for this store.
-    unsafe { head.as_ref() }.taken.store(true, Ordering::Release);
+    // SAFETY: the caller's word.
+    let msg = unsafe { request_place::<M>(node).read() };
+    // SAFETY: moved out just above.
+    unsafe { request_taken(node) };
     msg
 }
 
@@ -238,7 +257,7 @@ unsafe fn free<M: 'static, T: 'static>(node: NonNull<Node>) {
 /// The function behind [`NodeVt::dispose`]: an unread request. Its reply, dropped with it, frees or
 /// answers.
 unsafe fn dispose<M>(node: NonNull<Node>) {
-    // SAFETY: an unread request is still there.
+    // SAFETY: an unread request is still there, and of this type by this table.
     drop(unsafe { take_request::<M>(node) });
 }
 
@@ -248,14 +267,12 @@ unsafe fn dispose<M>(node: NonNull<Node>) {
 /// The caller is the last owner of the two.
 unsafe fn free_node(node: NonNull<CallNode>) {
     // SAFETY: the caller's word.
-    let head = unsafe { node.as_ref() };
-    if head.taken.load(Ordering::Acquire) {
-        // SAFETY: as above.
-        let vt = unsafe { Node::vt(node.cast()) };
+    if unsafe { node.as_ref() }.place.load(Ordering::Acquire) == strays::TAKEN {
         // SAFETY: request and reply are out; nobody else has the node.
-        unsafe { (vt.free)(node.cast()) };
+        unsafe { strays::free(node) };
     } else {
-        strays::leave(node);
+        // SAFETY: the caller's word.
+        unsafe { strays::leave(node) };
     }
 }
 
@@ -400,7 +417,7 @@ impl<T> Waiting<T> {
     /// The request stays out of any inbox: what was asked for is under way already.
     pub(crate) fn mark_sent(&mut self) {
         self.unsent = false;
-        self.head().taken.store(true, Ordering::Release);
+        self.head().place.store(strays::TAKEN, Ordering::Release);
     }
 
     /// Whether the reply is there.
@@ -522,36 +539,6 @@ fn dispose_request(node: NonNull<CallNode>) {
 impl<T> Drop for Waiting<T> {
     fn drop(&mut self) {
         self.abandon();
-    }
-}
-
-/// Nodes whose parties are done while their request still waits in an inbox.
-mod strays {
-    use super::*;
-    use whitebeam_sync::shim::Mutex;
-
-    struct Stray(NonNull<CallNode>);
-    // SAFETY: the list owns the node; only its `taken` and its free are touched.
-    unsafe impl Send for Stray {}
-
-    /// Not per runtime: the node's only link to one was the inbox that still has it.
-    static STRAYS: Mutex<Vec<Stray>> = Mutex::new(Vec::new());
-
-    /// Leaves `node` here until its request was taken, and frees those that were.
-    #[cold]
-    pub(super) fn leave(node: NonNull<CallNode>) {
-        let freed: Vec<Stray> = {
-            let mut strays = STRAYS.lock();
-            strays.push(Stray(node));
-            // SAFETY: a stray is kept by this list alone.
-            strays
-                .extract_if(.., |s| unsafe { s.0.as_ref() }.taken.load(Ordering::Acquire))
-                .collect()
-        };
-        for Stray(node) in freed {
-            // SAFETY: taken, and out of the list: this is the last owner.
-            unsafe { free_node(node) };
-        }
     }
 }
 

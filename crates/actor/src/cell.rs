@@ -6,7 +6,7 @@
 //! | --- | --- | --- | --- |
 //! | `run` | spawn | all | before the cell is published |
 //! | `slot` | the slab's protocol | all | any time |
-//! | `inbox` | its own protocol | all | any time |
+//! | `inbox`, `flags` | its own protocol | all | any time |
 //! | `cursor`, `state` | the owner | the owner | while it owns the cell |
 //! | `frame`, `bits`, `ext`, `taken`, `high` | the owner | all, as a hint | any time |
 //! | `parent`, `child_index` | spawn | all; the supervising parent | before it is published |
@@ -38,7 +38,7 @@ use std::{
 
 use whitebeam_scheduler::{RunHeader, RunVt, Runnable};
 use whitebeam_sync::{
-    inbox::{Cursor, Inbox, Push},
+    inbox::{Cursor, Flags, Inbox, Push},
     node::Node,
     shim::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering},
     slab::{self, Class, SlotHeader},
@@ -46,7 +46,7 @@ use whitebeam_sync::{
 
 use crate::{Actor, Pid, ext::Part, frame::FrameHdr, shared::Shared};
 
-/// Node-free signals, in the inbox's flags.
+/// Node-free signals, in [`Header::flags`].
 pub(crate) mod flag {
     /// Untrappable end.
     pub(crate) const KILL: u32 = 1;
@@ -80,6 +80,8 @@ pub(crate) mod bit {
     pub(crate) const YIELDED: u32 = 1 << 5;
     /// The cell waits in the list of calls whose timeouts are not armed yet.
     pub(crate) const YOUNG: u32 = 1 << 6;
+    /// The runtime has an observer: messages go the long way round. Set before it is published.
+    pub(crate) const OBSERVED: u32 = 1 << 7;
     /// `init` has not finished.
     pub(crate) const INIT: u32 = 1 << 8;
     /// The suspended frame is that of `terminate`.
@@ -99,6 +101,10 @@ pub(crate) mod bit {
     pub(crate) const LEAVING: u32 = 1 << 16;
     /// Supervises children. Set before `INIT` is cleared, or never.
     pub(crate) const PARENT: u32 = 1 << 15;
+    /// A handler stops children, or has forgotten the future by which it did.
+    pub(crate) const STOPPING: u32 = 1 << 17;
+    /// The wheel is to look at a call of this process's, see `timeouts`.
+    pub(crate) const LOOK: u32 = 1 << 18;
 }
 
 /// What the core knows of an actor's type.
@@ -119,37 +125,43 @@ pub(crate) struct ActorVt {
 }
 
 /// What every cell begins with. See the module's text for who may write what.
+///
+/// Cells are aligned to 16 bytes only, so nothing begins with a line. The senders' word is at 16; what the owner
+/// touches for each message begins 64 bytes behind it, and so is on another line wherever the cell lies. On the
+/// same one, an owner and a sender on two cores would take it from each other for each message.
 #[repr(C)]
 pub(crate) struct Header {
     /// The scheduler's table, an [`ActorVt`].
     run: RunHeader,
     /// Reference count and slot number.
     pub(crate) slot: SlotHeader,
-    /// Mailbox, schedule state, flags.
+    /// Mailbox, schedule state. Beside it the place in the supervising parent's child table.
     pub(crate) inbox: Inbox,
-    cursor: UnsafeCell<Cursor>,
-    /// The donated frame of a suspended `init`, `handle` or `terminate`.
-    pub(crate) frame: AtomicPtr<FrameHdr>,
     /// This process's DOWN to its supervising parent. Used once.
     pub(crate) down: UnsafeCell<Node>,
-    /// Counted nodes taken from the mailbox, modulo 2^32. Length = pushed - taken.
-    pub(crate) taken: AtomicU32,
-    /// Longest mailbox seen, see [`Header::note_drained`].
-    pub(crate) high: AtomicU32,
     /// The parent's pid, 0 for none. With `SUPERVISED` it names a cell that is still allocated.
     pub(crate) parent: AtomicU64,
     /// The part that few actors have.
     pub(crate) ext: AtomicPtr<Part>,
-    /// Place in the supervising parent's child table.
-    pub(crate) child_index: AtomicU32,
+    /// The donated frame of a suspended `init`, `handle` or `terminate`.
+    pub(crate) frame: AtomicPtr<FrameHdr>,
+    cursor: UnsafeCell<Cursor>,
+    /// Counted nodes taken from the mailbox, modulo 2^32. Length = pushed - taken.
+    pub(crate) taken: AtomicU32,
+    /// Node-free signals, see [`flag`].
+    pub(crate) flags: Flags,
     /// Owner's notes, see [`bit`].
     pub(crate) bits: AtomicU32,
+    /// Longest mailbox seen, see [`Header::note_drained`].
+    pub(crate) high: AtomicU32,
 }
 
 /// Bytes of a cell before its state.
 pub(crate) const HEADER_SIZE: usize = 112;
 const _: () = assert!(size_of::<Header>() == HEADER_SIZE, "the header grew or shrank");
 const _: () = assert!(offset_of!(Header, slot) == slab::HEADER_OFFSET);
+/// All but the cursor's first word, see there.
+const _: () = assert!(offset_of!(Header, cursor) + 8 >= offset_of!(Header, inbox) + 64);
 
 /// A cell whose state lies inline. Larger or more strictly aligned states are boxed.
 #[repr(C)]
@@ -349,8 +361,13 @@ impl CellPtr {
 
     /// Raises a flag and schedules the cell if it was idle.
     pub(crate) fn raise(self, flags: u32) {
-        let push = self.header().inbox.raise(flags);
-        self.follow(push);
+        self.follow(self.sign(flags));
+    }
+
+    /// Raises a flag; the caller does what is owed.
+    pub(crate) fn sign(self, flags: u32) -> Push {
+        let header = self.header();
+        header.inbox.raise(&header.flags, flags)
     }
 
     /// The cell that `node` is the embedded DOWN of.
@@ -471,9 +488,15 @@ impl Header {
             (&raw mut (*h).high).write(AtomicU32::new(0));
             (&raw mut (*h).parent).write(AtomicU64::new(0));
             (&raw mut (*h).ext).write(AtomicPtr::new(std::ptr::null_mut()));
-            (&raw mut (*h).child_index).write(AtomicU32::new(0));
+            (&raw mut (*h).flags).write(Flags::new());
             (&raw mut (*h).bits).write(AtomicU32::new(bits));
         }
+    }
+
+    /// Place in the supervising parent's child table.
+    #[inline]
+    pub(crate) fn child_index(&self) -> &AtomicU32 {
+        self.inbox.beside()
     }
 
     #[inline]

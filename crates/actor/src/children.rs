@@ -211,7 +211,7 @@ impl ChildSet {
         };
         self.live += 1;
         let header = child.header();
-        header.child_index.store(place, Ordering::Relaxed);
+        header.child_index().store(place, Ordering::Relaxed);
         header.parent.store(parent.pid().to_bits(), Ordering::Relaxed);
         header.set(bit::SUPERVISED);
         ChildKey(place)
@@ -237,7 +237,7 @@ impl ChildSet {
 
     /// The child's place is empty, and still to be [`vacate`](Self::vacate)d.
     fn count_off(&mut self, child: CellPtr) -> ChildKey {
-        let place = child.header().child_index.load(Ordering::Relaxed);
+        let place = child.header().child_index().load(Ordering::Relaxed);
         debug_assert!(self.table[place as usize] == Some(child));
         self.table[place as usize] = None;
         self.live -= 1;
@@ -259,6 +259,18 @@ impl ChildSet {
     fn told(&mut self, key: ChildKey) {
         self.untold -= 1;
         self.vacate(key);
+    }
+
+    /// No stop is under way any more: an end that it has not told is told as any other. `true`: there is one.
+    fn end_stops(&mut self) -> bool {
+        self.stopping = None;
+        match self.stopping_one.take() {
+            Some((_, Some(down))) => {
+                self.pending.push(down);
+                true
+            }
+            _ => false,
+        }
     }
 
     /// The ends that were to be told, for who tells them otherwise.
@@ -287,7 +299,7 @@ pub(crate) unsafe fn key_of(parent: CellPtr, child: CellPtr) -> Option<ChildKey>
     let is_child = header.has(bit::SUPERVISED) && header.parent_pid() == Some(parent.pid());
     // SAFETY: the caller's word.
     let set = unsafe { look(parent) }?;
-    let key = ChildKey(header.child_index.load(Ordering::Relaxed));
+    let key = ChildKey(header.child_index().load(Ordering::Relaxed));
     (is_child && set.get(key) == Some(child)).then_some(key)
 }
 
@@ -338,6 +350,16 @@ unsafe fn ended(parent: CellPtr, child: CellPtr) {
         let waker = set.waker.take();
         // A waker is the user's code: its panic ends here, and no reference into the set is alive.
         let _ = contain(|| waker.map(Waker::wake));
+    }
+}
+
+/// Gives up the stop that is under way, if there is one: its future was dropped, or forgotten by a handler that
+/// is done or stops others now. What it has not told is told as any other end.
+pub(crate) fn give_up_stop(parent: CellPtr) {
+    let header = parent.header();
+    header.clear(bit::STOPPING);
+    if owned(parent).is_some_and(ChildSet::end_stops) {
+        header.set(bit::CHILDREN_DOWN);
     }
 }
 
@@ -392,7 +414,7 @@ fn shut_down(child: CellPtr) -> Told {
 }
 
 fn told(child: CellPtr, flags: u32) -> Told {
-    match child.header().inbox.raise(flags) {
+    match child.sign(flags) {
         Push::Schedule => Told::Schedule(child.runnable()),
         Push::Queued | Push::Closed => Told::Noted,
     }

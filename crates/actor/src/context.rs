@@ -4,8 +4,8 @@
 use std::{fmt, marker::PhantomData, ptr, time::Duration};
 
 use crate::{
-    Actor, ActorRef, ChildDown, ChildKey, Exit, ExitReason, Handle, MonitorRef, Pid, SpawnOptions,
-    Start, StartInfo, StartReply, Target, TimerRef,
+    Actor, ActorRef, ChildDown, ChildKey, Exit, ExitReason, Handle, MonitorRef, Pid, Rng,
+    SpawnOptions, Start, StartInfo, StartReply, Target, TimerRef,
     cell::{CellPtr, bit},
     children::{self, Stop, StopChild, StopChildren},
     end::{self, How},
@@ -115,6 +115,11 @@ impl<A: Actor> Context<A> {
     /// The runtime.
     pub fn runtime(&self) -> Handle {
         Handle::of(self.cell)
+    }
+
+    /// A generator of random numbers, as [`Handle::rng`].
+    pub fn rng(&self) -> Rng {
+        Rng::of(self.cell.shared().scheduler())
     }
 
     /// Starts with options: the same methods, on the options' spawner.

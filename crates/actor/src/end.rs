@@ -25,7 +25,7 @@
 
 use std::ptr::{NonNull, null_mut};
 
-use whitebeam_scheduler::Ran;
+use whitebeam_scheduler::{Ran, RunHeader};
 use whitebeam_sync::{inbox::Push, node::Node, shim::atomic::Ordering};
 
 use crate::{
@@ -33,10 +33,14 @@ use crate::{
     cell::{CellPtr, bit},
     children,
     contain::contain,
-    ext::{self, Ext},
-    frame, local,
+    ext::{self, Ext, Map},
+    frame,
+    local::{self, StandIn},
+    message::tag,
     monitor::Down,
     signal,
+    simulate::{Event, tell_of},
+    timeouts,
 };
 
 /// How a process is to end.
@@ -147,6 +151,7 @@ fn finish_but_for_replies(cell: CellPtr, reason: ExitReason) -> (Left, ExitReaso
     let reason = if is_ignored { &ExitReason::Normal } else { &answer };
     // SAFETY: the caller owns the cell, whose end is not published yet.
     unsafe { ext::set_exit_reason(cell, reason) };
+    tell_of(cell, || Event::Exited { pid: cell.pid(), reason });
     release_resources(cell);
     header.set(bit::ENDED | bit::LEAVING);
     let children = children::gather(cell);
@@ -173,6 +178,9 @@ fn finish_but_for_replies(cell: CellPtr, reason: ExitReason) -> (Left, ExitReaso
 
 /// Step 2.
 fn release_resources(cell: CellPtr) {
+    if cell.header().has(bit::LOOK) {
+        timeouts::leave(cell);
+    }
     // SAFETY: the caller owns the cell.
     let Some(ext) = (unsafe { Ext::get(cell) }) else { return };
     if let Some(name) = ext.name.take() {
@@ -191,18 +199,31 @@ fn fire(cell: CellPtr, reason: &ExitReason) {
     // SAFETY: the caller owns the cell.
     let Some(ext) = (unsafe { Ext::get(cell) }) else { return };
     let pid = cell.pid();
-    for (_, half) in std::mem::take(&mut ext.links) {
+    for (_, half) in in_order(cell, std::mem::take(&mut ext.links)) {
         if let Some(other) = half.into_other() {
             signal::send_exit(other.ptr(), Some(pid), reason.clone(), true);
         }
     }
-    for (_, watcher) in std::mem::take(&mut ext.watchers) {
+    for (_, watcher) in in_order(cell, std::mem::take(&mut ext.watchers)) {
         watcher.fire(Down { pid, reason: reason.clone() });
     }
-    for (id, watched) in std::mem::take(&mut ext.monitors) {
+    for (id, watched) in in_order(cell, std::mem::take(&mut ext.monitors)) {
         // With the constructor, which is the user's.
         let _ = contain(|| watched.forget((pid.in_runtime(), id)));
     }
+}
+
+/// The map's entries. Of an observed process in the order of their keys: that of a walk depends on the machine,
+/// by what its hash function and its hash table make use of.
+fn in_order<K: Ord, V>(cell: CellPtr, map: Map<K, V>) -> impl Iterator<Item = (K, V)> {
+    let (walk, sorted) = if cell.header().has(bit::OBSERVED) {
+        let mut sorted: Vec<_> = map.into_iter().collect();
+        sorted.sort_by(|(one, _), (other, _)| one.cmp(other));
+        (None, Some(sorted))
+    } else {
+        (Some(map), None)
+    };
+    walk.into_iter().flatten().chain(sorted.into_iter().flatten())
 }
 
 /// Step 6: the alive reference goes with the DOWN, or is released.
@@ -221,13 +242,43 @@ fn report(cell: CellPtr) {
     }
 }
 
+/// The function behind [`RunVt::dropped`](whitebeam_scheduler::RunVt::dropped): scheduled when the runtime had
+/// stopped, as by a spawn that had looked before whether it may.
+///
+/// On the thread that scheduled it, which may be in the middle of anything: the workers are gone.
+pub(crate) unsafe fn dropped(header: NonNull<RunHeader>) {
+    // SAFETY: run queues hold cells that stay allocated while they are scheduled.
+    let cell = unsafe { CellPtr::new(header.cast()) };
+    // The cell may be the last to keep it.
+    let shared = cell.shared().arc();
+    let _worker = StandIn::enter(&shared);
+    let _ = contain(|| finish_scheduled(cell));
+}
+
 /// Does what is left to do for a cell that was scheduled and that no worker will run: its runtime stops.
 pub(crate) fn finish_scheduled(cell: CellPtr) {
     if cell.header().has(bit::ENDED) {
-        dispose_here(cell);
-    } else {
-        finish_here(cell, ExitReason::Killed);
+        return dispose_here(cell);
     }
+    let never_begun = take_init(cell);
+    finish_here(cell, ExitReason::Killed);
+    if let Some(init) = never_begun {
+        // SAFETY: taken out of the mailbox, unread.
+        let vt = unsafe { Node::vt(init) };
+        // Not by a kill: its starter is told that nothing is started any more.
+        // SAFETY: as above.
+        let _ = contain(|| unsafe { (vt.dispose)(init) });
+    }
+}
+
+/// What a process that has never run was to be started with.
+fn take_init(cell: CellPtr) -> Option<NonNull<Node>> {
+    // SAFETY: the caller owns the cell, and this is the only reference to the cursor.
+    let cursor = unsafe { cell.cursor() };
+    let first = cursor.peek()?;
+    // SAFETY: a node in the private FIFO is whole, and the owner's.
+    let is_init = unsafe { Node::vt(first) }.tag == tag::INIT;
+    if is_init { cursor.pop() } else { None }
 }
 
 /// Ends a process on this thread, its backlog included. The caller owns the cell.

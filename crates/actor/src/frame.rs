@@ -12,7 +12,7 @@
 //!    stay where they are, and nobody else makes a reference to the state while a frame exists.
 //! 3. At the end of an actor the frame goes first, then the state, then the cell.
 //! 4. `Context` holds a pointer to the cell, never a `&mut Header`: other threads use its atomics.
-//! 5. A guard drops the future if its first poll panics.
+//! 5. A guard drops the future if its first poll panics, and contains what comes of that.
 //! 6. The waker of a poll is borrowed; clones are counted.
 //! 7. The message has left its node before the handler starts.
 #![expect(unsafe_code, reason = "futures are built in place and their buffers change owners")]
@@ -32,7 +32,8 @@ use std::{
 };
 
 use crate::{
-    Actor, Context, ExitReason, cell::CellPtr, context::Place, local, timeouts::LazyTimeout, waker,
+    Actor, Context, ExitReason, cell::CellPtr, contain::contain, context::Place, local,
+    timeouts::LazyTimeout, waker,
 };
 
 /// What a frame's future comes to.
@@ -243,9 +244,8 @@ where
     // SAFETY: written just above; it is not moved again: pinned until dropped (rule 1).
     let polled = unsafe { poll_in_place::<A, F>(hdr, cell) };
     match polled {
-        // The guard drops the future in place and gives the buffer back.
         Poll::Ready(outcome) => {
-            drop(guard);
+            guard.done();
             First::Done(outcome)
         }
         Poll::Pending => {
@@ -263,7 +263,8 @@ where
     }
 }
 
-/// Drops what there is of a frame, also while unwinding.
+/// Drops what there is of a frame while a panic of its future's, or of who makes that, unwinds. A second panic
+/// ends here: let out, it would end the program.
 struct Abandon<A: Actor, F> {
     frame: *mut Frame<A, F>,
     class: usize,
@@ -271,23 +272,77 @@ struct Abandon<A: Actor, F> {
     made: bool,
 }
 
-impl<A: Actor, F> Drop for Abandon<A, F> {
+impl<A: Actor, F> Abandon<A, F> {
+    /// The future is ready: drops it in place and gives the buffer back, also if its drop panics.
     #[inline]
+    fn done(self) {
+        let (frame, class) = (self.frame, self.class);
+        std::mem::forget(self);
+        let _return = Return(frame, class);
+        // SAFETY: written by `start`, dropped once, never moved.
+        unsafe { (&raw mut (*frame).fut).drop_in_place() };
+    }
+}
+
+impl<A: Actor, F> Drop for Abandon<A, F> {
+    #[cold]
     fn drop(&mut self) {
-        /// The buffer goes back even if the future's drop panics.
-        struct Return<A: Actor, F>(*mut Frame<A, F>, usize);
-        impl<A: Actor, F> Drop for Return<A, F> {
-            #[inline]
-            fn drop(&mut self) {
-                if let Some(buffer) = NonNull::new(self.0.cast::<u8>()) {
-                    return_buffer(self.1, const { Layout::new::<Frame<A, F>>() }, buffer);
-                }
-            }
-        }
         let _return = Return(self.frame, self.class);
         if self.made {
-            // SAFETY: written by `start`, dropped once, never moved.
-            unsafe { (&raw mut (*self.frame).fut).drop_in_place() };
+            // SAFETY: as in `done`, which has not run.
+            let _ = contain(|| unsafe { (&raw mut (*self.frame).fut).drop_in_place() });
+        }
+    }
+}
+
+/// Gives the buffer of a started frame back when it is dropped.
+struct Return<A: Actor, F>(*mut Frame<A, F>, usize);
+
+impl<A: Actor, F> Drop for Return<A, F> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(buffer) = NonNull::new(self.0.cast::<u8>()) {
+            return_buffer(self.1, const { Layout::new::<Frame<A, F>>() }, buffer);
+        }
+    }
+}
+
+/// A future of the user's inside one of the runtime's: dropped while a panic of its own unwinds, it ends the
+/// program no more than one that has a frame for itself does.
+pub(crate) struct Inner<F> {
+    /// Pinned with this.
+    future: Option<F>,
+}
+
+impl<F> Inner<F> {
+    pub(crate) fn new(future: F) -> Self {
+        Inner { future: Some(future) }
+    }
+}
+
+impl<F: Future> Future for Inner<F> {
+    /// `Err`: it was ready, and panicked when it was dropped.
+    type Output = Result<F::Output, ExitReason>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
+        // SAFETY: the field is pinned with `self`: it is dropped where it is, and never moved.
+        let mut future = unsafe { self.map_unchecked_mut(|inner| &mut inner.future) };
+        let Some(pinned) = future.as_mut().as_pin_mut() else { return Poll::Pending };
+        pinned.poll(cx).map(|output| match contain(|| future.set(None)) {
+            Ok(()) => Ok(output),
+            Err(panic) => {
+                // What it gave is dropped here, and not where the panic would take it along.
+                let _ = contain(|| drop(output));
+                Err(panic)
+            }
+        })
+    }
+}
+
+impl<F> Drop for Inner<F> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let _ = contain(|| self.future = None);
         }
     }
 }

@@ -51,6 +51,7 @@ mod reason;
 mod reference;
 mod reply;
 mod request;
+mod rng;
 mod runtime;
 mod shutdown;
 mod start;
@@ -80,6 +81,8 @@ mod spawn;
 mod timeouts;
 mod waker;
 
+pub mod simulate;
+
 pub use actor::Actor;
 pub use cell::INLINE_STATE_MAX;
 pub use child_ref::{ChildRef, ChildSlot};
@@ -96,6 +99,7 @@ pub use reason::{ExitError, ExitReason, PanicInfo, Value};
 pub use reference::{ActorRef, Target};
 pub use reply::Reply;
 pub use request::{CALL_TIMEOUT, Call, CallFuture};
+pub use rng::Rng;
 pub use runtime::{Builder, DROP_WAIT, Handle, Runtime, RuntimeSpawner};
 pub use shutdown::{ShutdownReport, StopSummary};
 pub use signal::Exit;

@@ -22,6 +22,7 @@ use crate::{
     oneshot::{Answered, oneshot},
     shared::Shared,
     signal::{self, Signal},
+    simulate::{Wait, WaitOver, WaitsFor},
 };
 
 /// A monitor's message: a process has ended, or was not there.
@@ -183,6 +184,8 @@ pub struct DownFuture {
     answer: Answered<Down>,
     /// To take the watch back. `None`: it has fired, or there was nobody.
     watch: Option<(CellRef, Key)>,
+    /// For the observer.
+    wait: Option<Box<Wait>>,
 }
 
 impl DownFuture {
@@ -203,7 +206,7 @@ impl DownFuture {
         if let Some(Signal::Monitor { watcher, .. }) = refused {
             watcher.fire(Down { pid, reason: ExitReason::NoProc });
         }
-        DownFuture { pid, answer, watch }
+        DownFuture { pid, answer, watch, wait: None }
     }
 }
 
@@ -212,11 +215,18 @@ impl Future for DownFuture {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Down> {
         let pid = self.pid;
-        Pin::new(&mut self.answer).poll(cx).map(|answer| {
-            self.watch = None;
-            // The watcher answers always; it is dropped unanswered with its runtime only.
-            answer.unwrap_or(Down { pid, reason: ExitReason::NoProc })
-        })
+        let Poll::Ready(answer) = Pin::new(&mut self.answer).poll(cx) else {
+            if let (None, Some((cell, _))) = (&self.wait, &self.watch) {
+                self.wait = Wait::begin(cell.ptr(), WaitsFor::Ending).map(Box::new);
+            }
+            return Poll::Pending;
+        };
+        self.watch = None;
+        if let Some(wait) = self.wait.take() {
+            wait.over(WaitOver::Served);
+        }
+        // The watcher answers always; it is dropped unanswered with its runtime only.
+        Poll::Ready(answer.unwrap_or(Down { pid, reason: ExitReason::NoProc }))
     }
 }
 

@@ -10,11 +10,17 @@ use std::{
 use crate::{
     CallError, Reply,
     call::{self, Waiting},
+    simulate,
 };
 
 /// The future of a [`Reply`] that is already on its way.
 #[must_use = "a future does nothing until it is awaited"]
-pub struct Answered<T>(Option<Waiting<T>>);
+pub struct Answered<T> {
+    /// `None`: it was ready.
+    waiting: Option<Waiting<T>>,
+    /// It was ready once, and others were let run first: in a simulation only.
+    gave_way: bool,
+}
 
 /// Makes a reply and the future of its value.
 pub fn oneshot<T: Send + 'static>() -> (Reply<T>, Answered<T>) {
@@ -22,7 +28,7 @@ pub fn oneshot<T: Send + 'static>() -> (Reply<T>, Answered<T>) {
     let mut waiting = call::waiting::<(), T>(|reply| kept = Some(reply));
     waiting.mark_sent();
     match kept {
-        Some(reply) => (reply, Answered(Some(waiting))),
+        Some(reply) => (reply, Answered::to(waiting)),
         None => unreachable!("`make` calls its closure"),
     }
 }
@@ -30,7 +36,7 @@ pub fn oneshot<T: Send + 'static>() -> (Reply<T>, Answered<T>) {
 impl<T> Answered<T> {
     /// The value that a request was sent for.
     pub(crate) fn to(sent: Waiting<T>) -> Self {
-        Answered(Some(sent))
+        Answered { waiting: Some(sent), gave_way: false }
     }
 }
 
@@ -38,14 +44,19 @@ impl<T> Future for Answered<T> {
     type Output = Result<T, CallError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
-        let Some(waiting) = &mut self.0 else {
+        let this = &mut *self;
+        let Some(waiting) = &mut this.waiting else {
             return Poll::Ready(Err(CallError::NoReply));
         };
         if !waiting.is_replied() && !waiting.register(cx.waker()) {
             return Poll::Pending;
         }
+        if !this.gave_way && simulate::gives_way(cx) {
+            this.gave_way = true;
+            return Poll::Pending;
+        }
         let result = waiting.finish();
-        self.0 = None;
+        this.waiting = None;
         Poll::Ready(result)
     }
 }

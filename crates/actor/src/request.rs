@@ -18,6 +18,7 @@ use crate::{
     cell::{CellPtr, CellRef},
     child_ref::Slot,
     local::{self, StandIn},
+    simulate::{self, WaitOver},
     timeouts,
 };
 
@@ -75,6 +76,8 @@ enum Timer {
     /// The running cell looks after it, see [`timeouts`].
     Lazy(CellPtr),
     Own(Sleep),
+    /// In the simulation, with a timeout or without.
+    Simulated(Box<simulate::ReplyWait>),
 }
 
 impl Address<'_> {
@@ -241,6 +244,8 @@ impl<M, T> CallFuture<'_, M, T> {
         }
         if self.timeout_ns != NEVER {
             self.set_timer(cx);
+        } else if cell.shared().scheduler().is_simulated() {
+            self.timer = Timer::Simulated(simulate::ReplyWait::of(cell, None));
         }
         Poll::Pending
     }
@@ -262,6 +267,9 @@ impl<M, T> CallFuture<'_, M, T> {
         let timeout = Duration::from_nanos(self.timeout_ns);
         let mut sleep = cell.shared().scheduler().sleep(timeout);
         let _ = Pin::new(&mut sleep).poll(cx);
+        if cell.shared().scheduler().is_simulated() {
+            return Timer::Simulated(simulate::ReplyWait::of(cell, Some(sleep)));
+        }
         Timer::Own(sleep)
     }
 
@@ -278,15 +286,26 @@ impl<M, T> CallFuture<'_, M, T> {
                 false
             }
             Timer::Own(sleep) => Pin::new(sleep).poll(cx).is_ready(),
+            Timer::Simulated(reply) => reply.is_late(cx),
         }
     }
 
     #[inline]
-    fn settle_timer(&mut self) {
+    fn settle_timer(&mut self, over: WaitOver) {
         match std::mem::replace(&mut self.timer, Timer::None) {
             Timer::None => {}
             Timer::Lazy(_) => timeouts::forget(self.waiting.node()),
             Timer::Own(sleep) => drop(sleep),
+            Timer::Simulated(reply) => reply.over(over),
+        }
+    }
+
+    /// The reply is there. `true`: others are to run before it is taken, in the simulation.
+    #[inline]
+    fn gives_way(&mut self, cx: &TaskContext<'_>) -> bool {
+        match &mut self.timer {
+            Timer::Simulated(reply) => reply.gives_way(cx),
+            _ => false,
         }
     }
 }
@@ -305,16 +324,19 @@ impl<M, T> Future for CallFuture<'_, M, T> {
             return this.start(cx);
         }
         if this.waiting.is_replied() {
-            this.settle_timer();
+            if this.gives_way(cx) {
+                return Poll::Pending;
+            }
+            this.settle_timer(WaitOver::Served);
             return Poll::Ready(this.waiting.finish());
         }
         if this.is_late(cx) {
-            this.settle_timer();
+            this.settle_timer(WaitOver::TimedOut);
             this.waiting.abandon();
             return Poll::Ready(Err(CallError::Timeout { accepted: true }));
         }
         if this.waiting.register(cx.waker()) {
-            this.settle_timer();
+            this.settle_timer(WaitOver::Served);
             return Poll::Ready(this.waiting.finish());
         }
         Poll::Pending

@@ -6,7 +6,8 @@
 //!     │            ▼
 //!     │        messages, one at a time, until none is left, the turn is over, or a flag is up
 //!     │            │
-//!     └── new ── settle ── nothing new: idle, and the cell may not be touched any more
+//!     └── new ── look ── nothing new: quiet, until the worker settles it: then it is idle, and the cell may
+//!                         not be touched any more
 //! ```
 //!
 //! Panics are caught once per turn, not per message; the turn ends with one.
@@ -15,6 +16,8 @@
     clippy::multiple_unsafe_ops_per_block,
     reason = "naming a place through a pointer and using it are one access"
 )]
+
+mod observed;
 
 use std::{
     mem::{align_of, size_of},
@@ -37,7 +40,9 @@ use crate::{
     frame::{self, First, FrameHdr, Outcome},
     local::Running,
     message::{self, tag},
-    signal, spawn, timeouts,
+    signal,
+    simulate::{Event, SignalKind, tell_of},
+    spawn, timeouts,
 };
 
 /// The tables of an actor's type.
@@ -45,7 +50,7 @@ pub(crate) struct Table<A>(std::marker::PhantomData<A>);
 
 impl<A: Actor> Table<A> {
     pub(crate) const VT: ActorVt = ActorVt {
-        run: RunVt { run: run::<A> },
+        run: RunVt { run: run::<A>, settle, dropped: end::dropped },
         drop_state: drop_state::<A>,
         needs_drop: is_boxed::<A>() || std::mem::needs_drop::<A>(),
         ends_inline: !has_terminate::<A>(),
@@ -72,8 +77,8 @@ unsafe fn drop_state<A: Actor>(cell: CellPtr) {
 
 /// What a turn came to.
 enum Flow {
-    /// Settled: the cell may be someone else's already.
-    Idle,
+    /// Nothing is left. Still the turn's own: not settled.
+    Quiet,
     /// Work is left.
     Again,
     /// The process is to end now.
@@ -91,7 +96,7 @@ enum Next {
 }
 
 /// Bits that [`attend`] looks after.
-const ATTENTION: u32 = bit::DOOMED | bit::YIELDED | bit::CHILDREN_DOWN | bit::POLL;
+const ATTENTION: u32 = bit::DOOMED | bit::YIELDED | bit::CHILDREN_DOWN | bit::POLL | bit::OBSERVED;
 
 /// The function behind [`RunVt::run`].
 unsafe fn run<A: Actor>(header: NonNull<RunHeader>, turn: &mut Turn<'_>) -> Ran {
@@ -107,7 +112,7 @@ unsafe fn run<A: Actor>(header: NonNull<RunHeader>, turn: &mut Turn<'_>) -> Ran 
     let flow = contain(|| messages::<A>(cell, turn));
     drop(running);
     match flow {
-        Ok(Flow::Idle) => Ran::Done,
+        Ok(Flow::Quiet) => Ran::Quiet,
         Ok(Flow::Again) => {
             if turn.is_slow() {
                 cell.header().set(bit::SLOW);
@@ -117,6 +122,14 @@ unsafe fn run<A: Actor>(header: NonNull<RunHeader>, turn: &mut Turn<'_>) -> Ran 
         Ok(Flow::End) => finished(cell, ext::exit_reason(cell)),
         Err(panic) => finished(cell, panic),
     }
+}
+
+/// The function behind [`RunVt::settle`].
+unsafe fn settle(header: NonNull<RunHeader>) -> bool {
+    // SAFETY: as in `run`.
+    let cell = unsafe { CellPtr::new(header.cast()) };
+    // SAFETY: the caller has the right to run the cell, as its last turn had; nothing of it is used after success.
+    unsafe { cell.header().inbox.settle(cell.cursor_ptr()) }
 }
 
 #[cold]
@@ -145,7 +158,7 @@ fn messages<A: Actor>(cell: CellPtr, turn: &mut Turn<'_>) -> Flow {
         if suspended
             || drained.tagged
             || bits & ATTENTION != 0
-            || header.inbox.flags() & flag::RUN != 0
+            || header.flags.get() & flag::RUN != 0
         {
             match attend::<A>(cell, drained.woken, turn) {
                 Next::Messages => {}
@@ -161,9 +174,9 @@ fn messages<A: Actor>(cell: CellPtr, turn: &mut Turn<'_>) -> Flow {
         if handle && header.bits.load(Ordering::Relaxed) & ATTENTION != 0 {
             continue;
         }
-        // SAFETY: the turn owns the cell; nothing of it is used after success.
-        if unsafe { header.inbox.settle(cell.cursor_ptr()) } {
-            return Flow::Idle;
+        // SAFETY: as above.
+        if header.inbox.is_quiet(unsafe { cell.cursor() }) {
+            return Flow::Quiet;
         }
     }
 }
@@ -184,7 +197,7 @@ fn handle_waiting<A: Actor>(cell: CellPtr, turn: &mut Turn<'_>) -> Option<Flow> 
         if suspended && bits & bit::YIELDED != 0 {
             return Some(Flow::Again);
         }
-        if suspended || bits & ATTENTION != 0 || header.inbox.flags() & flag::RUN != 0 {
+        if suspended || bits & ATTENTION != 0 || header.flags.get() & flag::RUN != 0 {
             break;
         }
     }
@@ -197,21 +210,31 @@ fn handle_one<A: Actor>(cell: CellPtr, node: NonNull<Node>) -> bool {
     // SAFETY: popped: the turn's own.
     let vt = unsafe { Node::vt(node) };
     cell.header().took(u32::from(vt.counted));
-    let msg = if vt.tag == tag::MESSAGE {
-        // SAFETY: nodes of this tag in this cell's inbox carry an `A::Msg`.
-        let msg = unsafe { message::take::<A::Msg>(node) };
-        // SAFETY: the turn owns the cell; the payload is out.
-        unsafe { cell.cursor().retire(node) };
-        msg
+    let is_plain = vt.tag == tag::MESSAGE;
+    // One read at either place, straight into the handler's future: each copy less is felt.
+    let msg: *const A::Msg = if is_plain {
+        message::place_of(node)
     } else if vt.tag == tag::CALL {
-        // SAFETY: a request in this cell's inbox is an `A::Msg`; the node is the reply's from here on.
-        unsafe { call::take_request::<A::Msg>(node) }
+        // SAFETY: of this tag, with a request that is still there.
+        unsafe { call::request_place(node) }
     } else {
         return start_init::<A>(cell, node);
     };
     // SAFETY: messages are handled when init is done, so the state is there, and no frame exists that
     // borrows it; the turn owns the cell. The state outlives the frame (`end::finish_but_for_replies`).
-    let first = unsafe { frame::start::<A, _>(cell, |cx| (*cell.state::<A>()).handle(msg, cx)) };
+    // What is in this cell's inbox under these tags is an `A::Msg`. It is read once, and its place then given up:
+    // a plain node is the cursor's again, a call's the reply's.
+    let first = unsafe {
+        frame::start::<A, _>(cell, |cx| {
+            let msg = msg.read();
+            if is_plain {
+                cell.cursor().retire(node);
+            } else {
+                call::request_taken(node);
+            }
+            (*cell.state::<A>()).handle(msg, cx)
+        })
+    };
     match first {
         First::Done(outcome) => {
             done(cell, outcome);
@@ -226,6 +249,18 @@ fn handle_one<A: Actor>(cell: CellPtr, node: NonNull<Node>) -> bool {
 fn done(cell: CellPtr, outcome: Outcome) {
     if let Err(reason) = outcome {
         end::doom(cell, reason, How::Own);
+    }
+    if cell.header().has(bit::DOOMED | bit::STOPPING) {
+        return done_otherwise(cell);
+    }
+    call::flush_deferred(None);
+}
+
+#[cold]
+fn done_otherwise(cell: CellPtr) {
+    if cell.header().has(bit::STOPPING) {
+        // Its future is gone without having been dropped.
+        children::give_up_stop(cell);
     }
     if cell.header().has(bit::DOOMED) {
         // Replies that it dropped are answered with the reason.
@@ -250,7 +285,7 @@ fn start_init<A: Actor>(cell: CellPtr, node: NonNull<Node>) -> bool {
     let first = unsafe {
         frame::start::<A, _>(cell, |cx| async move {
             let me = ack.as_ref().map(|_| cx.me());
-            let state = A::init(args, cx).await?;
+            let state = frame::Inner::new(A::init(args, cx)).await??;
             // The frame runs in turns of the cell's owner, and there is no state yet.
             cell.write_state::<A>(state);
             if let Some((ack, me)) = ack.zip(me) {
@@ -281,12 +316,15 @@ fn init_done(cell: CellPtr, outcome: Outcome) {
 fn attend<A: Actor>(cell: CellPtr, woken: bool, turn: &mut Turn<'_>) -> Next {
     let header = cell.header();
     let mut woken = woken;
-    let flags = header.inbox.take_flags(flag::RUN);
+    let flags = header.flags.take(flag::RUN);
     // Both come from who ends this process in order, the kill when its time is over: first come, first served.
     if flags & flag::SHUTDOWN != 0 {
+        let signal = SignalKind::Shutdown;
+        tell_of(cell, || Event::Signalled { pid: cell.pid(), signal });
         end::doom(cell, ExitReason::Shutdown, How::Orderly);
     }
     if flags & flag::KILL != 0 {
+        tell_of(cell, || Event::Signalled { pid: cell.pid(), signal: SignalKind::Kill });
         end::doom(cell, ExitReason::Killed, How::Abrupt);
     }
     if flags & flag::TIMEOUT != 0 {
@@ -308,6 +346,9 @@ fn attend<A: Actor>(cell: CellPtr, woken: bool, turn: &mut Turn<'_>) -> Next {
             }
         }
         header.clear(bit::YIELDED | bit::POLL);
+        if header.has(bit::OBSERVED) {
+            return observed::next_message::<A>(cell, turn);
+        }
         return Next::Messages;
     };
     if header.has(bit::YIELDED | bit::POLL) {
@@ -321,9 +362,9 @@ fn attend<A: Actor>(cell: CellPtr, woken: bool, turn: &mut Turn<'_>) -> Next {
     match unsafe { frame::poll(frame, cell) } {
         Poll::Pending => {
             call::flush_deferred(None);
+            // Asked to be polled again in the next turn, whoever wakes it; or the turn is over, and the next one
+            // looks whether it was woken.
             if header.has(bit::YIELDED) || turn.tick() {
-                // Polled again in the next turn, whoever wakes it.
-                header.set(bit::YIELDED);
                 return Next::Leave(Flow::Again);
             }
             Next::Drain
@@ -333,7 +374,7 @@ fn attend<A: Actor>(cell: CellPtr, woken: bool, turn: &mut Turn<'_>) -> Next {
             // SAFETY: out of the cell just above.
             unsafe { frame::drop_suspended(frame) };
             if header.has(bit::TERMINATING) {
-                return Next::Leave(Flow::End);
+                return terminated(cell, outcome);
             }
             if header.has(bit::INIT) {
                 init_done(cell, outcome);
@@ -369,15 +410,23 @@ fn wind_down<A: Actor>(cell: CellPtr) -> Option<Next> {
     // SAFETY: the state is there, the frame that borrowed it is gone, and the state outlives this one.
     let first = unsafe {
         frame::start::<A, _>(cell, |cx| async move {
-            (*cell.state::<A>()).terminate(&reason, cx).await;
-            Ok(())
+            frame::Inner::new((*cell.state::<A>()).terminate(&reason, cx)).await
         })
     };
     Some(match first {
-        First::Done(_) => Next::Leave(Flow::End),
+        First::Done(outcome) => terminated(cell, outcome),
         First::Suspended(frame) => {
             suspend(cell, frame);
             if header.has(bit::YIELDED) { Next::Leave(Flow::Again) } else { Next::Drain }
         }
     })
+}
+
+/// `terminate` has finished.
+fn terminated(cell: CellPtr, outcome: Outcome) -> Next {
+    if let Err(panic) = outcome {
+        // SAFETY: the turn owns the cell, whose end is not published.
+        unsafe { ext::set_exit_reason(cell, &panic) };
+    }
+    Next::Leave(Flow::End)
 }

@@ -1,14 +1,18 @@
 //! The runtime as a value, and the handle to it.
 #![expect(unsafe_code, reason = "disposes of what a run queue held when its workers stopped")]
 
+#[cfg(test)]
+mod tests;
+
 use std::{fmt, future::Future, ops::Deref, sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use whitebeam_scheduler::{Runnable, Scheduler, Simulation, Task, Time, WorkerMetrics};
 use whitebeam_sync::shim::thread;
 
 use crate::{
-    Actor, ActorRef, BuildError, ExitReason, Info, Name, Pid, ShutdownReport, SpawnOptions, Start,
-    Target,
+    Actor, ActorRef, BuildError, ExitReason, Info, Name, Pid, Rng, ShutdownReport, SpawnOptions,
+    Start, Target,
     cell::CellPtr,
     contain::contain,
     end, info,
@@ -18,6 +22,7 @@ use crate::{
     panic_place,
     shared::Shared,
     shutdown, signal,
+    simulate::{Observed, Observer},
     spawn::{self, Relation},
 };
 
@@ -33,7 +38,7 @@ pub struct Runtime {
 enum Engine {
     /// Until it is dropped.
     Threads(Option<Scheduler>),
-    Simulated(Simulation),
+    Simulated(Mutex<Simulation>),
 }
 
 /// How long dropping a [`Runtime`] waits for handlers that do not return.
@@ -85,11 +90,33 @@ impl Runtime {
     /// # Errors
     /// No tag for pids is left.
     pub fn simulated(seed: u64) -> Result<Runtime, BuildError> {
+        Self::simulation(Simulation::new(seed), None)
+    }
+
+    pub(crate) fn simulation(
+        simulation: Simulation,
+        observer: Option<&Arc<dyn Observer>>,
+    ) -> Result<Runtime, BuildError> {
         panic_place::install();
         let shared = Shared::new().ok_or(BuildError::TooManyRuntimes)?;
-        let simulation = Simulation::new(seed);
         shared.set_scheduler(simulation.handle().clone());
-        Ok(Runtime { handle: Handle { shared }, engine: Engine::Simulated(simulation) })
+        if let Some(observer) = observer {
+            shared.set_observed(Observed::new(observer));
+        }
+        let engine = Engine::Simulated(Mutex::new(simulation));
+        Ok(Runtime { handle: Handle { shared }, engine })
+    }
+
+    /// What a simulated runtime runs on.
+    pub(crate) fn engine(&self) -> Option<&Mutex<Simulation>> {
+        match &self.engine {
+            Engine::Threads(_) => None,
+            Engine::Simulated(simulation) => Some(simulation),
+        }
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.handle.shared
     }
 
     /// A handle of its own.
@@ -179,14 +206,19 @@ impl Drop for Runtime {
                 }
             }
             Engine::Simulated(simulation) => {
+                let simulation = simulation.get_mut();
                 let worker = StandIn::enter(shared);
-                // Dropped by one of its own processes, it cannot go on.
-                let is_inside = shared.scheduler().is_worker();
+                // Dropped by one of its own processes, or with another thread in a handler that does not return, it
+                // cannot go on.
+                let goes_on = simulation.take_over(DROP_WAIT);
                 // Plain tasks may go on for ever: they are cancelled when the last process has ended.
-                while !is_inside
-                    && !shutdown::all_left(shared)
-                    && (0..256).all(|_| simulation.step())
-                {}
+                while goes_on && !shutdown::all_left(shared) {
+                    // Again: what another thread spawned at the very moment when all were killed.
+                    let was_over = shutdown::kill_all(shared).is_nobody();
+                    if !(0..256).all(|_| simulation.step()) && was_over {
+                        break;
+                    }
+                }
                 simulation.drain(dispose_of);
                 drop(worker);
                 shared.stopped();
@@ -271,6 +303,20 @@ impl Handle {
     /// Ready after `time`; in virtual time if the runtime is simulated.
     pub fn sleep(&self, time: Duration) -> whitebeam_scheduler::Sleep {
         self.shared.scheduler().sleep(time)
+    }
+
+    /// A generator of random numbers of its own; see [`Rng`] for what it is seeded with. Keep it where many
+    /// numbers are wanted: to make one costs a read-modify-write of a word that all share.
+    ///
+    /// ```
+    /// let rt = whitebeam_actor::Runtime::simulated(7)?;
+    /// let (mut one, mut other) = (rt.rng(), rt.rng());
+    /// assert_ne!(one.next_u64(), other.next_u64());
+    /// assert!(one.below(6) < 6);
+    /// # Ok::<_, whitebeam_actor::BuildError>(())
+    /// ```
+    pub fn rng(&self) -> Rng {
+        Rng::of(self.shared.scheduler())
     }
 
     /// Sends an exit signal from outside. For a process that was started from outside it counts as its

@@ -33,6 +33,7 @@ use crate::{
     local,
     names::Names,
     shutdown::Countdown,
+    simulate::Observed,
     spawn,
     timeouts::Timeouts,
     timer::Timers,
@@ -53,6 +54,8 @@ pub(crate) struct Shared {
     watches: AtomicU64,
     /// An address for spawns that were refused.
     nobody: Mutex<Nobody>,
+    /// Set before anything is spawned, in simulated runtimes only.
+    observed: OnceLock<Observed>,
     /// See the module's text.
     cells: AtomicIsize,
 }
@@ -115,6 +118,7 @@ impl Shared {
             countdown: Countdown::default(),
             watches: AtomicU64::new(0),
             nobody: Mutex::new(Nobody::Unknown),
+            observed: OnceLock::new(),
             cells: AtomicIsize::new(RUNNING),
         });
         shared.slab.set_user(Arc::as_ptr(&shared).cast());
@@ -127,6 +131,16 @@ impl Shared {
 
     pub(crate) fn set_scheduler(&self, handle: SchedulerHandle) {
         let _ = self.scheduler.set(handle);
+    }
+
+    pub(crate) fn set_observed(&self, observed: Observed) {
+        let _ = self.observed.set(observed);
+    }
+
+    /// Who is told what happens here, if somebody is.
+    #[inline]
+    pub(crate) fn observed(&self) -> Option<&Observed> {
+        self.observed.get()
     }
 
     #[inline]
@@ -181,6 +195,12 @@ impl Shared {
 
     pub(crate) fn close(&self) {
         self.closing.store(true, Ordering::Release);
+    }
+
+    /// As if the runtime were not closing: for who has looked before.
+    #[cfg(test)]
+    pub(crate) fn reopen(&self) {
+        self.closing.store(false, Ordering::Release);
     }
 
     /// The process of this name, alive or ended, if its cell is still there.

@@ -47,14 +47,14 @@ impl Countdown {
     /// The end of a process, after it has closed its inbox.
     #[inline]
     pub(crate) fn ended(&self, cell: CellPtr) {
-        if cell.header().inbox.flags() & flag::COUNTED != 0 {
+        if cell.header().flags.get() & flag::COUNTED != 0 {
             self.uncount(cell);
         }
     }
 
     #[cold]
     fn uncount(&self, cell: CellPtr) {
-        if cell.header().inbox.take_flags(flag::COUNTED) != 0 {
+        if cell.header().flags.take(flag::COUNTED) != 0 {
             self.count_off();
         }
     }
@@ -227,7 +227,7 @@ fn tell_roots(shared: &Shared, done: Option<Reply<()>>) -> usize {
         countdown.left.fetch_add(1, Ordering::Relaxed);
         shared.walk(|cell| {
             let ptr = cell.ptr();
-            let is_counted = ptr.header().inbox.flags() & flag::COUNTED != 0;
+            let is_counted = ptr.header().flags.get() & flag::COUNTED != 0;
             if ptr.header().has(bit::SUPERVISED) || ptr.is_ended() || is_counted {
                 return;
             }
@@ -246,7 +246,7 @@ fn tell_roots(shared: &Shared, done: Option<Reply<()>>) -> usize {
 }
 
 fn raise(shared: &Shared, cells: &[CellRef], flags: u32) {
-    let scheduled = cells.iter().filter_map(|cell| match cell.ptr().header().inbox.raise(flags) {
+    let scheduled = cells.iter().filter_map(|cell| match cell.ptr().sign(flags) {
         Push::Schedule => Some(cell.ptr().runnable()),
         Push::Queued => None,
         Push::Closed => {
@@ -265,6 +265,12 @@ pub(crate) struct Killed {
     roots: usize,
 }
 
+impl Killed {
+    pub(crate) fn is_nobody(&self) -> bool {
+        self.all == 0
+    }
+}
+
 /// Kills whatever lives and was not killed before.
 pub(crate) fn kill_all(shared: &Shared) -> Killed {
     shared.close();
@@ -273,7 +279,7 @@ pub(crate) fn kill_all(shared: &Shared) -> Killed {
     shared.walk(|cell| {
         let header = cell.ptr().header();
         let is_doomed = header.has(bit::DOOMED) && !header.has(bit::DOOM_ORDERLY);
-        if cell.ptr().is_ended() || is_doomed || header.inbox.flags() & flag::KILL != 0 {
+        if cell.ptr().is_ended() || is_doomed || header.flags.get() & flag::KILL != 0 {
             return;
         }
         killed.all += 1;

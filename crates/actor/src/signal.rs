@@ -27,6 +27,7 @@ use crate::{
     link,
     message::{self, tag},
     monitor::{self, Watcher},
+    simulate::{self, Event, SignalKind},
     timer,
 };
 
@@ -137,7 +138,11 @@ pub(crate) unsafe fn receive(cell: CellPtr, cursor: &mut Cursor, node: NonNull<N
         return answer_dropped(cell);
     }
     // SAFETY: the other urgent nodes are signals.
-    match unsafe { take(node) } {
+    let signal = unsafe { take(node) };
+    if cell.header().has(bit::OBSERVED) {
+        tell(cell, &signal);
+    }
+    match signal {
         Signal::Exit { from, reason, link } => receive_exit(cell, cursor, from, reason, link),
         Signal::Monitor { key, watcher } => {
             // SAFETY: the caller is the owner.
@@ -158,6 +163,24 @@ pub(crate) unsafe fn receive(cell: CellPtr, cursor: &mut Cursor, node: NonNull<N
     // SAFETY: the body is out, and the node is this cursor's.
     unsafe { cursor.retire(node) };
     answer_dropped(cell);
+}
+
+/// Tells the observer of a signal.
+#[cold]
+fn tell(cell: CellPtr, signal: &Signal) {
+    let signal = match signal {
+        Signal::Exit { from, reason, link } => {
+            SignalKind::ExitSignal { from: *from, reason, link: *link }
+        }
+        Signal::Monitor { .. } => SignalKind::Monitored,
+        Signal::Demonitor { .. } => SignalKind::Demonitored,
+        Signal::Down { down, .. } => SignalKind::DownSignal { of: down.pid, reason: &down.reason },
+        Signal::Link { from } => SignalKind::Linked { to: from.ptr().pid() },
+        Signal::Unlink { from, .. } => SignalKind::Unlinked { from: from.ptr().pid() },
+        // A timer is told of when it fires indeed; the other is the protocol's own.
+        Signal::Timer { .. } | Signal::UnlinkKnown { .. } => return,
+    };
+    simulate::tell(cell.shared(), Event::Signalled { pid: cell.pid(), signal });
 }
 
 /// What happens to a signal that the end of `cell` finds in its stream: who asks is told, who tells is

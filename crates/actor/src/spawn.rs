@@ -19,12 +19,14 @@ use crate::{
     Actor, ActorRef, Pid, SpawnOptions, StartError, StartInfo, StartReply,
     cell::{self, CellPtr, CellRef, Header, bit},
     children::{ChildKey, ChildSet, DOWN_VT},
+    contain::contain,
     ext::Ext,
     link, local,
     message::tag,
     monitor::{self, Down, MonitorRef},
     run::Table,
     shared::Shared,
+    simulate::{self, Event},
 };
 
 /// What a process is started with: the one node that is in its mailbox when it is published.
@@ -120,10 +122,9 @@ pub(crate) fn spawn<A: Actor>(
     let pid = Pid::new(shared.tag(), slot.index, slot.generation);
     let init = init_node::<A>(args, ack);
     let header = slot.ptr.cast::<Header>();
+    let bits = if shared.observed().is_some() { bit::INIT | bit::OBSERVED } else { bit::INIT };
     // SAFETY: a fresh slot of at least a header's size and the state's.
-    unsafe {
-        Header::init(header, const { &Table::<A>::VT }, bit::INIT, Node::new(&DOWN_VT), init)
-    };
+    unsafe { Header::init(header, const { &Table::<A>::VT }, bits, Node::new(&DOWN_VT), init) };
     // SAFETY: initialised just above; allocated until its references are gone.
     let cell = unsafe { CellPtr::new(header) };
     if name.is_some() || info.is_some() {
@@ -161,9 +162,27 @@ pub(crate) fn spawn<A: Actor>(
     if let Some(reserved) = reserved {
         reserved.give(pid);
     }
+    if cell.header().has(bit::OBSERVED) {
+        tell_of_spawn(cell);
+    }
     let spawned = Spawned { cell: CellRef::adopt(cell), key };
     shared.scheduler().schedule(cell.runnable());
     Ok(spawned)
+}
+
+/// Tells the observer of a process that is not scheduled yet.
+#[cold]
+fn tell_of_spawn(cell: CellPtr) {
+    // SAFETY: the caller owns the cell; it is read.
+    let ext = unsafe { Ext::look(cell) };
+    let event = Event::Spawned {
+        pid: cell.pid(),
+        parent: cell.header().parent_pid(),
+        actor: (cell.vt().type_name)(),
+        name: ext.and_then(|ext| ext.name.as_ref()),
+        attempt: ext.and_then(|ext| ext.start_info.as_ref()).map_or(1, |info| info.attempt),
+    };
+    simulate::tell(cell.shared(), event);
 }
 
 fn init_node<A: Actor>(args: A::Args, ack: Option<StartReply<A::Msg>>) -> NonNull<Node> {
@@ -188,7 +207,8 @@ impl<A: Actor> Refused<A> {
     /// Tells the starter, and gives an address that nobody is at.
     #[cold]
     pub(crate) fn answer(self, shared: &Shared) -> ActorRef<A::Msg> {
-        drop(self.args);
+        // The user's: a panic in there must not keep the starter waiting.
+        let _ = contain(|| drop(self.args));
         if let Some(ack) = self.ack {
             ack.send(Err(self.why));
         }

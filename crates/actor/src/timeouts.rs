@@ -7,6 +7,9 @@
 //! pending gets a deadline then, counted from that moment, and a timer of the wheel, unless one that is no
 //! later is set for the cell already. A timeout comes therefore up to [`SWEEP`] late, never early.
 //!
+//! A cell has one timer at most, and has it for as long as the call that it was set for waits: it is taken back
+//! when that is over, or the process is. So the wheel holds no more than there are calls.
+//!
 //! A frame notes one such call; more at once (`join`), short timeouts, calls outside of actors and all in
 //! the simulation take a timer of their own. So does, from then on, a call that is moved away from the frame
 //! that noted it.
@@ -22,7 +25,7 @@ use std::{
     time::Duration,
 };
 
-use whitebeam_scheduler::{Expire, Time};
+use whitebeam_scheduler::{Expire, Time, TimerKey};
 use whitebeam_sync::{
     inbox::Push,
     shim::{
@@ -122,8 +125,19 @@ pub(crate) fn forget(call: NonNull<CallNode>) {
         if unsafe { (*lazy).call } == call.as_ptr() {
             // SAFETY: inside the frame that is being polled here.
             unsafe { LazyTimeout::clear(lazy) };
+            // The frame that is being polled is the running cell's.
+            if let Some(cell) = local::current().filter(|cell| cell.header().has(bit::LOOK)) {
+                leave(cell);
+            }
         }
     }
+}
+
+/// Nothing of the cell's is to be looked at any more. Called by the owner.
+#[cold]
+pub(crate) fn leave(cell: CellPtr) {
+    cell.header().clear(bit::LOOK);
+    cell.shared().timeouts().unset(cell);
 }
 
 /// The note of the frame that is being polled on this thread.
@@ -155,6 +169,7 @@ pub(crate) unsafe fn due(cell: CellPtr) -> bool {
         lazy.deadline_ns = EXPIRED;
         return true;
     }
+    header.set(bit::LOOK);
     cell.shared().timeouts().set(cell, Time::from_nanos(lazy.deadline_ns));
     false
 }
@@ -166,8 +181,15 @@ pub(crate) struct Timeouts {
     young: Mutex<Vec<CellRef>>,
     /// A sweep is coming.
     sweeping: AtomicBool,
-    /// When the wheel is to look at a cell next, by pid.
-    looks: Mutex<Map<u64, u64>>,
+    /// When the wheel is to look at a cell, by pid.
+    looks: Mutex<Map<u64, Look>>,
+}
+
+/// A cell's timer in the wheel.
+struct Look {
+    at_ns: u64,
+    /// None where there is no wheel any more.
+    timer: Option<TimerKey>,
 }
 
 /// The token of a sweep; any other is a pid.
@@ -199,23 +221,40 @@ impl Timeouts {
         }
     }
 
+    /// Has the wheel look at the cell at `at`, instead of at any later time.
     fn set(&self, cell: CellPtr, at: Time) {
         let pid = cell.pid().to_bits();
-        {
-            let mut looks = self.looks.lock();
-            let look = looks.entry(pid).or_insert(u64::MAX);
-            if *look <= at.as_nanos() {
-                return;
-            }
-            *look = at.as_nanos();
+        let mut looks = self.looks.lock();
+        if looks.get(&pid).is_some_and(|look| look.at_ns <= at.as_nanos()) {
+            return;
         }
-        self.timer(cell, at, pid);
+        // With the lock held, so that what fires meanwhile finds the timer in its place.
+        let look = Look { at_ns: at.as_nanos(), timer: self.timer(cell, at, pid) };
+        let later = looks.insert(pid, look);
+        drop(looks);
+        self.cancel(cell, later);
     }
 
-    fn timer(&self, cell: CellPtr, at: Time, token: u64) {
-        if let Some(me) = self.me.upgrade() {
-            let _ = cell.shared().scheduler().timer_at(at, me, token);
+    fn unset(&self, cell: CellPtr) {
+        let look = self.looks.lock().remove(&cell.pid().to_bits());
+        self.cancel(cell, look);
+    }
+
+    fn cancel(&self, cell: CellPtr, look: Option<Look>) {
+        if let Some(timer) = look.and_then(|look| look.timer) {
+            cell.shared().scheduler().cancel(timer);
         }
+    }
+
+    fn timer(&self, cell: CellPtr, at: Time, token: u64) -> Option<TimerKey> {
+        let me = self.me.upgrade()?;
+        Some(cell.shared().scheduler().timer_at(at, me, token))
+    }
+
+    /// How many cells the wheel is to look at.
+    #[cfg(test)]
+    pub(crate) fn looks(&self) -> usize {
+        self.looks.lock().len()
     }
 
     /// Forgets the list: the runtime is going.
@@ -233,7 +272,7 @@ impl Expire for Timeouts {
             {
                 let mut looks = self.looks.lock();
                 // Not if an earlier one was set behind it.
-                if looks.get(&token) == Some(&deadline) {
+                if looks.get(&token).is_some_and(|look| look.at_ns == deadline) {
                     looks.remove(&token);
                 }
             }
@@ -245,7 +284,7 @@ impl Expire for Timeouts {
         self.sweeping.store(false, Ordering::Release);
         let young = std::mem::take(&mut *self.young.lock());
         shared.scheduler().schedule_batch(young.iter().filter_map(|cell| {
-            match cell.ptr().header().inbox.raise(flag::TIMEOUT) {
+            match cell.ptr().sign(flag::TIMEOUT) {
                 Push::Schedule => Some(cell.ptr().runnable()),
                 Push::Queued | Push::Closed => None,
             }

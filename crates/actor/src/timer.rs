@@ -27,6 +27,7 @@ use crate::{
     message,
     shared::Shared,
     signal::{self, Signal},
+    simulate::{Event, tell_of},
 };
 
 /// Names one timer of one process. Another process can do nothing with it.
@@ -71,8 +72,10 @@ impl Set {
         self.by_deadline.first().filter(|(first, _)| *first < deadline).map(|(_, id)| *id)
     }
 
+    /// In the order in which they are due.
     pub(crate) fn into_pending(self) -> impl Iterator<Item = Pending> {
-        self.by_id.into_values()
+        let mut by_id = self.by_id;
+        self.by_deadline.into_iter().filter_map(move |(_, id)| by_id.remove(&id))
     }
 }
 
@@ -219,6 +222,7 @@ pub(crate) fn fired(cell: CellPtr, cursor: &mut Cursor, id: u64) {
 
 /// Delivers a timer's message, and sets an interval anew.
 fn tick(cell: CellPtr, cursor: &mut Cursor, id: u64, pending: Pending) {
+    tell_of(cell, || Event::TimerFired { pid: cell.pid() });
     let again = match pending.what.split() {
         Split::Once(node) => {
             signal::deliver(cell, cursor, || node);

@@ -157,3 +157,48 @@ fn waiting_for_what_cannot_happen_is_told() {
     let tidy = rt.spawn::<Tidy>(Script::new());
     rt.block_on(rt.down(&tidy));
 }
+
+/// One thread is inside a handler, by a call that drives the simulation, while another one drops the runtime.
+#[test]
+fn a_simulation_is_dropped_while_another_thread_drives_it() {
+    for seed in 0..32 {
+        let rt = Runtime::simulated(seed).expect("a tag for pids");
+        let puppet = rt.spawn::<Plain>(Script::new());
+        let handle = rt.handle();
+        let token = Arc::new(());
+        let held = token.clone();
+        let (inside, is_inside) = std::sync::mpsc::channel();
+        let other = std::thread::spawn(move || {
+            let answer = puppet.call(|reply| {
+                now(move |_| {
+                    inside.send(()).expect("somebody waits for it");
+                    // The drop has begun when nothing can be started any more.
+                    loop {
+                        let held = held.clone();
+                        let script = Script::new().on_drop(move || drop(held));
+                        if !handle.spawn::<Plain>(script).is_alive() {
+                            break;
+                        }
+                    }
+                    reply.send(7_u32);
+                    Ok(())
+                })
+            });
+            let answered = answer.blocking();
+            // It waits for the end, and finds nobody then.
+            let late = puppet.call(|reply| {
+                now(move |_| {
+                    reply.send(());
+                    Ok(())
+                })
+            });
+            (answered, late.blocking())
+        });
+        is_inside.recv().expect("the handler runs");
+        drop(rt);
+        let (answered, late) = other.join().expect("no panic on the other thread");
+        assert_eq!(answered.expect("the handler ran to its end"), 7);
+        assert!(late.is_err(), "{late:?}");
+        assert_eq!(Arc::strong_count(&token), 1, "what was spawned meanwhile is gone");
+    }
+}

@@ -344,6 +344,93 @@ fn a_stop_that_is_dropped_unread_leaves_the_end_to_be_reported() {
     });
 }
 
+/// What a handler does after it has forgotten the future of a stop.
+#[derive(Clone, Copy, Debug)]
+enum Then {
+    /// Nothing: the end comes when it is done.
+    Ends,
+    /// Waits until the end has come, unread.
+    Waits,
+    /// Stops another one, or all that are left, in the same way and not forgotten.
+    Stops,
+}
+
+#[test]
+fn a_stop_that_is_forgotten_leaves_the_ends_to_be_reported() {
+    everywhere(async |rt| {
+        for (one, then) in [true, false]
+            .into_iter()
+            .flat_map(|one| [Then::Ends, Then::Waits, Then::Stops].map(|then| (one, then)))
+        {
+            let events = Events::new();
+            let parent = rt.start::<Told>(events.clone()).await.expect("a parent");
+            let (open, gate) = oneshot::<()>();
+            let (open_other, other_gate) = oneshot::<()>();
+            let forgotten = parent.call(|reply: Reply<_>| {
+                Box::new(move |cx| {
+                    Box::pin(async move {
+                        let mut spawn = |gate| {
+                            let options = SpawnOptions::new();
+                            let script = slow_to_end(gate);
+                            cx.spawn_child::<support::puppet::Tidy>(script, options, None, None)
+                                .expect("a child")
+                        };
+                        let ((key, child), (other, second)) = (spawn(gate), spawn(other_gate));
+                        settled(&child).await;
+                        settled(&second).await;
+                        if one {
+                            let mut stop = cx.stop_child(key, Stop::Infinity);
+                            poll_fn(|cx| Poll::Ready(Pin::new(&mut stop).poll(cx).is_pending()))
+                                .await;
+                            std::mem::forget(stop);
+                        } else {
+                            let mut stop = cx.stop_children(Stop::Infinity);
+                            poll_fn(|cx| Poll::Ready(Pin::new(&mut stop).poll(cx).is_pending()))
+                                .await;
+                            std::mem::forget(stop);
+                        }
+                        match then {
+                            Then::Ends => {}
+                            Then::Waits => {
+                                open.send(());
+                                let rt = cx.runtime();
+                                while rt.is_alive(&child) {
+                                    rt.sleep(Duration::from_millis(1)).await;
+                                }
+                                reply.send((child, None, Some(open_other)));
+                                return;
+                            }
+                            Then::Stops => {
+                                open_other.send(());
+                                let stopped = cx.stop_child(other, Stop::Infinity).await;
+                                assert!(matches!(stopped, Outcome::Clean), "{stopped:?}");
+                                reply.send((child, Some(open), None));
+                                return;
+                            }
+                        }
+                        reply.send((child, Some(open), Some(open_other)));
+                    })
+                })
+            });
+            let (child, open, open_other) = forgotten.await.expect("it lives");
+            if one || !matches!(then, Then::Waits) {
+                // An end that came while all were being stopped is one of those counted.
+                if let Some(open) = open {
+                    open.send(());
+                }
+                let down = events.child().await;
+                assert_eq!(down.pid, child.pid(), "{one} {then:?}");
+                assert!(matches!(down.reason, ExitReason::Shutdown), "{one} {then:?}: {down:?}");
+            }
+            if !one && let Some(open_other) = open_other {
+                open_other.send(());
+                let down = events.child().await;
+                assert!(matches!(down.reason, ExitReason::Shutdown), "{then:?}: {down:?}");
+            }
+        }
+    });
+}
+
 #[test]
 fn a_handler_may_lend_its_context_to_threads_that_it_waits_for() {
     threaded(async |rt| {

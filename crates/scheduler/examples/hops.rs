@@ -33,8 +33,16 @@ struct Player {
     done: &'static AtomicUsize,
 }
 
-static PASS: RunVt = RunVt { run: pass };
-static STAY: RunVt = RunVt { run: stay };
+/// Never called: none is left quiet.
+unsafe fn settle(_header: NonNull<RunHeader>) -> bool {
+    true
+}
+
+/// None is scheduled when the scheduler ends.
+unsafe fn dropped(_header: NonNull<RunHeader>) {}
+
+static PASS: RunVt = RunVt { run: pass, settle, dropped };
+static STAY: RunVt = RunVt { run: stay, settle, dropped };
 
 unsafe fn pass(header: NonNull<RunHeader>, _turn: &mut Turn<'_>) -> Ran {
     // SAFETY: the header is the first field of a leaked player.
@@ -135,7 +143,7 @@ struct Flag {
     raised: AtomicBool,
 }
 
-static RAISE: RunVt = RunVt { run: raise };
+static RAISE: RunVt = RunVt { run: raise, settle, dropped };
 
 unsafe fn raise(header: NonNull<RunHeader>, _turn: &mut Turn<'_>) -> Ran {
     // SAFETY: the header is the first field of a leaked flag.

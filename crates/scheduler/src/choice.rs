@@ -6,7 +6,10 @@
 //! it. Crates above add their own points through [`Handle::choose`](crate::Handle::choose), which
 //! answers 0, the ordinary way, on the real scheduler.
 
+use std::collections::VecDeque;
 use std::fmt;
+
+use crate::runnable::Runnable;
 
 /// What is chosen. A chooser may treat the points differently (few preemptions, many reorderings).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -30,6 +33,41 @@ pub enum Point {
 pub trait Choices: Send {
     /// One of `0..of`; `of` is at least one. What is out of range counts as the last one.
     fn choose(&mut self, point: Point, of: usize) -> usize;
+
+    /// Which of `waiting` runs next: an index into it. Asked when there are two or more.
+    ///
+    /// By default a choice at [`Point::Next`]. A chooser that treats the runnables differently, by priority
+    /// for example, writes its own.
+    fn next(&mut self, waiting: Waiting<'_>) -> usize {
+        self.choose(Point::Next, waiting.len())
+    }
+}
+
+/// The runnables that wait in a simulation's queue, for [`Choices::next`]. The first is the one that has
+/// waited longest, unless another was preferred to it before.
+#[derive(Debug)]
+pub struct Waiting<'a>(pub(crate) &'a VecDeque<Runnable>);
+
+impl Waiting<'_> {
+    /// How many there are: at least two.
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "there are always two")]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Who is at `index`: a number that is the target's as long as that lives, and 0 for every plain task.
+    ///
+    /// It comes from an address, so that a run is only repeatable if the number is compared with others and
+    /// neither ordered nor printed. A target made in the place of one that is gone has the number of that.
+    ///
+    /// # Panics
+    ///
+    /// If `index` is not below [`len`](Self::len).
+    #[must_use]
+    pub fn who(&self, index: usize) -> u64 {
+        self.0[index].identity()
+    }
 }
 
 /// Choices drawn from a seed: the same seed, asked in the same way, answers in the same way, on every

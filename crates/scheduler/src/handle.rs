@@ -130,6 +130,12 @@ impl Handle {
         Some(deadline - self.now())
     }
 
+    /// How many timers are set and have not fired; takes each wheel's lock.
+    #[must_use]
+    pub fn pending_timers(&self) -> usize {
+        self.0.timers.len()
+    }
+
     /// Fires what is due, on the calling thread: for who must go on when no worker does, since each is held up
     /// in a run that does not return. Does nothing in the simulation.
     pub fn fire_timers(&self) {

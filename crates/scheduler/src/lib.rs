@@ -52,7 +52,7 @@ mod turn;
 mod worker;
 
 pub use builder::{Builder, ThreadBody};
-pub use choice::{Choices, Point, Seeded};
+pub use choice::{Choices, Point, Seeded, Waiting};
 pub use clock::Time;
 pub use error::BuildError;
 pub use handle::Handle;

@@ -13,8 +13,8 @@
 //!
 //! A `Runnable` is the *right to run* its target: whoever makes one promises that no second one
 //! exists for the same target until this one was run. Dropping one that holds a plain task cancels
-//! the task; dropping one that holds a header does nothing, the crate above decides what an entry
-//! that was never run means to it (see [`Scheduler::drain`](crate::Scheduler::drain)).
+//! the task; dropping one that holds a header [tells](RunVt::dropped) the target: the crate above decides
+//! what it means to it that it will not be run (see also [`Scheduler::drain`](crate::Scheduler::drain)).
 
 #![expect(unsafe_code, reason = "type-erased run queue entries: tagged raw pointers")]
 
@@ -46,6 +46,22 @@ pub struct RunVt {
     /// thread at a time. A panic that leaves it is caught and counted by the worker, and the target
     /// is not run again: whoever wants more must catch it inside.
     pub run: unsafe fn(NonNull<RunHeader>, &mut Turn<'_>) -> Ran,
+    /// Lets the target go idle after a run that left it [`Ran::Quiet`]. False: something came in meanwhile,
+    /// and it is to be run again.
+    ///
+    /// # Safety
+    ///
+    /// The pointer must come from a [`Runnable`], which is used up by the call if that answers true.
+    pub settle: unsafe fn(NonNull<RunHeader>) -> bool,
+    /// Tells the target that it will not be run: its runnable was dropped, as a rule since it was scheduled when
+    /// the scheduler had ended already. The last that is heard of it.
+    ///
+    /// Called by whoever schedules, or drops the scheduler, on any thread, with no lock held.
+    ///
+    /// # Safety
+    ///
+    /// The pointer must come from a [`Runnable`], which is used up by the call.
+    pub dropped: unsafe fn(NonNull<RunHeader>),
 }
 
 /// What a run leaves behind.
@@ -56,12 +72,15 @@ pub enum Ran {
     Done,
     /// The turn is over and work is left: the target goes to the back of the worker's queue.
     Again,
+    /// Nothing is left to do, but the target still counts as scheduled, so that whoever sends to it need not
+    /// schedule it: the worker keeps it for a moment, and then [settles](RunVt::settle) it.
+    Quiet,
 }
 
 /// The right to run one target once: a cell of an actor runtime, or a plain task.
 ///
 /// Whoever makes one promises that no second one exists for the same target until this one was run. Dropping one
-/// of a plain task cancels the task; dropping one of a header does nothing.
+/// of a plain task cancels the task; dropping one of a header [tells](RunVt::dropped) the target.
 #[must_use = "a runnable that is not scheduled is never run"]
 #[repr(transparent)]
 pub struct Runnable(NonNull<()>);
@@ -78,8 +97,8 @@ impl Runnable {
     ///
     /// # Safety
     ///
-    /// - `header` points to a live [`RunHeader`] at offset 0 of a target that its `vt.run` may be
-    ///   called with, on any thread, and stays so until that call.
+    /// - `header` points to a live [`RunHeader`] at offset 0 of a target that its `vt.run` or `vt.dropped` may
+    ///   be called with, on any thread, and stays so until that call.
     /// - No other `Runnable` of the same target exists until then.
     #[inline]
     pub unsafe fn from_header(header: NonNull<RunHeader>) -> Self {
@@ -101,6 +120,12 @@ impl Runnable {
     #[must_use]
     pub fn is_task(&self) -> bool {
         self.0.addr().get() & TASK != 0
+    }
+
+    /// The target's address, or 0 for a plain task, whose memory comes from the allocator: where that puts the
+    /// next one is no function of the program.
+    pub(crate) fn identity(&self) -> u64 {
+        if self.is_task() { 0 } else { self.0.addr().get() as u64 }
     }
 
     pub(crate) fn from_task(task: async_task::Runnable) -> Self {
@@ -138,26 +163,58 @@ impl Runnable {
         unsafe { async_task::Runnable::from_raw(raw) }
     }
 
-    /// Runs the target. `Again` means that the same word is to be scheduled once more, and gives it
-    /// back.
+    /// Runs the target.
     ///
     /// A plain task reschedules itself through its own schedule function.
     #[inline]
-    pub(crate) fn run(self, turn: &mut Turn<'_>) -> Option<Runnable> {
+    pub(crate) fn run(self, turn: &mut Turn<'_>) -> Left {
         if self.is_task() {
             // SAFETY: it was just checked.
             let task = unsafe { self.into_task() };
             run_task(task);
-            return None;
+            return Left::Nothing;
         }
         let header: NonNull<RunHeader> = self.into_raw().cast();
         // SAFETY: `from_header` promised a live header; the right to run is ours and used up here.
         let vt = unsafe { header.as_ref() }.vt;
         // SAFETY: as above: `vt.run` belongs to this header's target.
         match unsafe { (vt.run)(header, turn) } {
-            Ran::Done => None,
+            Ran::Done => Left::Nothing,
             // The target says that it is still scheduled: the right to run passes to a new word.
-            Ran::Again => Some(Runnable(header.cast())),
+            Ran::Again => Left::Again(Runnable(header.cast())),
+            Ran::Quiet => Left::Quiet(Runnable(header.cast())),
+        }
+    }
+
+    /// Lets a target go idle that was [`Left::Quiet`]; gives it back if something has come in.
+    #[inline]
+    pub(crate) fn settle(self) -> Option<Runnable> {
+        debug_assert!(!self.is_task(), "a task is never left quiet");
+        let header: NonNull<RunHeader> = self.into_raw().cast();
+        // SAFETY: as in `run`.
+        let vt = unsafe { header.as_ref() }.vt;
+        // SAFETY: as in `run`; after `true` the word is not used again.
+        if unsafe { (vt.settle)(header) } { None } else { Some(Runnable(header.cast())) }
+    }
+}
+
+/// What [`Runnable::run`] leaves to who called it.
+pub(crate) enum Left {
+    /// Nothing.
+    Nothing,
+    /// To be run again, behind all others.
+    Again(Runnable),
+    /// To be [settled](Runnable::settle), at once or soon.
+    Quiet(Runnable),
+}
+
+impl Left {
+    /// Settles what is quiet. Some: it is to be run again.
+    pub(crate) fn settled(self) -> Option<Runnable> {
+        match self {
+            Left::Nothing => None,
+            Left::Again(runnable) => Some(runnable),
+            Left::Quiet(runnable) => runnable.settle(),
         }
     }
 }
@@ -169,14 +226,26 @@ fn run_task(task: async_task::Runnable) {
 }
 
 impl Drop for Runnable {
-    /// Cancels a plain task; does nothing for a header.
+    /// Cancels a plain task; tells the target behind a header.
     #[inline]
     fn drop(&mut self) {
-        if self.is_task() {
-            // SAFETY: it was just checked; the copy stands for `self`, which is not used again.
-            drop(unsafe { Runnable(self.0).into_task() });
-        }
+        // The copy stands for `self`, which is not used again.
+        drop_runnable(Runnable(self.0));
     }
+}
+
+/// Out of line: workers run what they have, and drop it only at their end.
+#[cold]
+fn drop_runnable(runnable: Runnable) {
+    if runnable.is_task() {
+        // SAFETY: it was just checked.
+        return drop(unsafe { runnable.into_task() });
+    }
+    let header: NonNull<RunHeader> = runnable.into_raw().cast();
+    // SAFETY: `from_header` promised a live header, until it is run or told.
+    let vt = unsafe { header.as_ref() }.vt;
+    // SAFETY: the right to run is used up here; `vt.dropped` belongs to this header's target.
+    unsafe { (vt.dropped)(header) };
 }
 
 impl fmt::Debug for Runnable {

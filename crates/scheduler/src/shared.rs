@@ -44,6 +44,8 @@ pub(crate) struct Shared {
 pub(crate) struct Remote {
     /// What the worker runs next.
     pub(crate) slot: StealSlot,
+    /// What has run out of work a moment ago, and waits for more of it: see [`queue`](crate::queue).
+    pub(crate) quiet: StealSlot,
     /// Runs of anything: a thief sees by it whether the worker is stuck in one.
     pub(crate) runs: Counter,
     /// Runs from the queue: a thief sees by it how fast the queue moves.
@@ -76,6 +78,7 @@ impl Remote {
     pub(crate) fn new(stealer: Stealer<Runnable>, barrier: Option<Heavy>) -> Self {
         Remote {
             slot: StealSlot::new(barrier),
+            quiet: StealSlot::new(barrier),
             runs: Counter::default(),
             pops: Counter::default(),
             stealer,

@@ -97,6 +97,18 @@ impl Simulation {
         while self.step() {}
     }
 
+    /// Moves the clock to the next deadline, unless that is past already, and fires what is due then; `false`
+    /// when no timer is set.
+    pub fn fire_next(&mut self) -> bool {
+        sim::fire_next(self.shared())
+    }
+
+    /// How many timers are set and have not fired.
+    #[must_use]
+    pub fn pending_timers(&self) -> usize {
+        self.shared().timers.len()
+    }
+
     /// Moves the clock by `by`, deadline by deadline; runs what can run before the first one, after each,
     /// and at the end.
     pub fn advance(&mut self, by: Duration) {
@@ -107,6 +119,14 @@ impl Simulation {
             self.run_until_idle();
         }
         self.shared().clock.move_to(target);
+    }
+
+    /// Keeps other threads, which may drive this through a handle, out of it until it is dropped: they wait for
+    /// that. Waits for at most `within` of real time for one that is inside a step.
+    ///
+    /// `false`: it is still there, and nobody is kept out. At once if that is the calling thread.
+    pub fn take_over(&mut self, within: Duration) -> bool {
+        self.sim().take_over(within)
     }
 
     /// Hands over what is queued, in order, to run nowhere.
@@ -154,6 +174,7 @@ impl Drop for Simulation {
     /// Drops what is queued: plain tasks are cancelled.
     fn drop(&mut self) {
         self.shared().close();
+        self.sim().hand_back();
     }
 }
 

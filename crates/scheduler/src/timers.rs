@@ -144,6 +144,11 @@ impl Timers {
         self.shards.iter().map(|shard| shard.next.load(Ordering::Acquire)).min().unwrap_or(NEVER)
     }
 
+    /// How many timers are set and have not fired.
+    pub(crate) fn len(&self) -> usize {
+        self.shards.iter().map(|shard| shard.wheel.lock().len()).sum()
+    }
+
     /// How many shards there are.
     pub(crate) fn shards(&self) -> usize {
         self.shards.len()

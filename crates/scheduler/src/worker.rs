@@ -41,8 +41,8 @@ use self::pace::Pace;
 use self::search::Sightings;
 use crate::builder::Hooks;
 use crate::clock::ticks;
-use crate::queue::LocalQueue;
-use crate::runnable::Runnable;
+use crate::queue::{Kept, LocalQueue};
+use crate::runnable::{Left, Runnable};
 use crate::shared::{Shared, Tuning};
 use crate::timer::Entry;
 use crate::turn::{Desk, Turn};
@@ -187,15 +187,50 @@ impl Local {
         }
     }
 
-    #[inline]
+    /// As [`run`](Self::run), where it comes up now and then.
+    #[inline(never)]
+    fn run_found(&self, runnable: Runnable) {
+        self.run(runnable);
+    }
+
+    /// Runs it, and then those that this run brings into play again, for as long as they are next.
+    #[inline(always)]
     fn run(&self, runnable: Runnable) {
-        self.queue.remote().runs.add(1);
-        let mut turn = Turn::new(&self.desk);
-        if let Some(again) = runnable.run(&mut turn) {
-            self.schedule_back(again);
+        let mut next = runnable;
+        loop {
+            self.queue.remote().runs.add(1);
+            let mut turn = Turn::new(&self.desk);
+            let left = next.run(&mut turn);
+            if turn.is_out_of_time() {
+                self.pace.hurry();
+            }
+            let quiet = match left {
+                Left::Quiet(quiet) => quiet,
+                Left::Nothing => return self.settle_quiet(),
+                Left::Again(again) => {
+                    self.settle_quiet();
+                    return self.schedule_back(again);
+                }
+            };
+            match self.queue.keep_quiet(quiet) {
+                Kept::Settled => return,
+                Kept::Next(other) => {
+                    if self.pace.is_due() {
+                        self.pace.hurry();
+                        return self.schedule(other);
+                    }
+                    next = other;
+                }
+                Kept::Scheduled(again) => return self.schedule(again),
+            }
         }
-        if turn.is_out_of_time() {
-            self.pace.hurry();
+    }
+
+    /// Settles what was quiet before the last run.
+    #[inline]
+    fn settle_quiet(&self) {
+        if let Some(again) = self.queue.take_quiet().and_then(Runnable::settle) {
+            self.schedule(again);
         }
     }
 
@@ -211,7 +246,7 @@ impl Local {
             self.look_at_timers(look.at_all_timers);
         }
         if let Some(runnable) = self.take_injected() {
-            self.run(runnable);
+            self.run_found(runnable);
         }
         Next::Run
     }
@@ -219,8 +254,10 @@ impl Local {
     /// The queue is empty: finds something to do, or rests until there is something.
     #[inline(never)]
     fn run_out(&self) -> Next {
-        if let Some(runnable) = self.take_injected() {
-            self.run(runnable);
+        // A thief has what was to run next, or that has panicked: nothing has looked at this yet.
+        self.settle_quiet();
+        if let Some(runnable) = self.queue.pop().or_else(|| self.take_injected()) {
+            self.run_found(runnable);
             return Next::Run;
         }
         let counters = &self.queue.remote().counters;
@@ -232,7 +269,7 @@ impl Local {
         match found {
             Found::Stop => return Next::Stop,
             Found::Work => {}
-            Found::Runnable(runnable) => self.run(runnable),
+            Found::Runnable(runnable) => self.run_found(runnable),
         }
         Next::Run
     }

@@ -28,7 +28,7 @@
 //! | --- | --- | --- | --- |
 //! | `head` | anyone, by RMW only | anyone | always |
 //! | `wraps` | who wrapped the count | anyone | right after that push |
-//! | `flags` | anyone sets, the owner clears | anyone | always |
+//! | [`Flags`], apart | anyone sets, the owner clears | anyone | always |
 //! | [`Cursor`] | the owner | the owner | owned, or closed |
 //! | a node's `next`, `vt`, payload | see [`node`](crate::node) | the same | |
 //!
@@ -121,7 +121,11 @@
 //! # Cost
 //!
 //! push, raise, wake: one RMW and its load (raise two RMW). drain: a load; one RMW when a sign was
-//! set, one when the newest node is a reused one. settle: one RMW. 16 bytes shared, 24 of the owner.
+//! set, one when the newest node is a reused one. settle: one RMW. 16 bytes shared, 28 of the owner.
+//!
+//! The 16 bytes are the senders': while others send, each access of the owner to their line is a transfer
+//! between cores, and so is the senders' next one. So the owner touches them once a batch, and what it uses for
+//! each message (cursor, flags) should be kept on another line.
 //!
 //! # Checked by
 //!
@@ -130,12 +134,14 @@
 
 mod batch;
 mod cursor;
+mod flags;
 mod word;
 
 #[cfg(test)]
 mod tests;
 
 pub use cursor::Cursor;
+pub use flags::Flags;
 
 use std::fmt;
 use std::ptr::{self, NonNull};
@@ -152,8 +158,8 @@ pub struct Inbox {
     head: AtomicPtr<Node>,
     /// How often the count in the word wrapped. Written by who wrapped it.
     wraps: AtomicU32,
-    /// The users' flags. Set by anyone by `raise`, cleared by the owner.
-    flags: AtomicU32,
+    /// The user's, see [`Inbox::beside`].
+    beside: AtomicU32,
 }
 
 #[cfg(not(loom))]
@@ -195,7 +201,7 @@ impl Inbox {
     }
 
     fn with(word: Word) -> Self {
-        Self { head: AtomicPtr::new(word.0), wraps: AtomicU32::new(0), flags: AtomicU32::new(0) }
+        Self { head: AtomicPtr::new(word.0), wraps: AtomicU32::new(0), beside: AtomicU32::new(0) }
     }
 
     /// Pushes a chain of nodes, linked from `newest` to `oldest` by [`Node::link`], as one.
@@ -277,32 +283,23 @@ impl Inbox {
 
     /// Sets flags and has the owner look at them: [`Drained::tagged`].
     #[inline]
-    pub fn raise(&self, flags: u32) -> Push {
-        // Release: an owner that sees the flag without the tag sees what came before it as well.
-        self.flags.fetch_or(flags, Ordering::Release);
+    pub fn raise(&self, which: &Flags, flags: u32) -> Push {
+        which.set(flags);
         self.sign(Signs::TAGGED)
+    }
+
+    /// Four bytes that alignment leaves free, for whatever the user wants to be on the senders' line. Not touched
+    /// by the inbox; zero at first.
+    #[inline]
+    #[must_use]
+    pub fn beside(&self) -> &AtomicU32 {
+        &self.beside
     }
 
     /// Has the owner poll again: [`Drained::woken`].
     #[inline]
     pub fn wake(&self) -> Push {
         self.sign(Signs::WOKEN)
-    }
-
-    /// The flags that are set. Anyone may look at any time; the owner sees every flag whose
-    /// `raise` made a drain answer [`Drained::tagged`].
-    #[inline]
-    pub fn flags(&self) -> u32 {
-        self.flags.load(Ordering::Relaxed)
-    }
-
-    /// Clears the flags of `mask` and returns which of them were set. The owner's.
-    #[inline]
-    pub fn take_flags(&self, mask: u32) -> u32 {
-        if self.flags.load(Ordering::Relaxed) & mask == 0 {
-            return 0;
-        }
-        self.flags.fetch_and(!mask, Ordering::Acquire) & mask
     }
 
     /// Takes what came in since the last drain. Signals (nodes with
@@ -341,6 +338,14 @@ impl Inbox {
             distribute(batch, cursor, on_signal)
         };
         Drained { woken: signs.is_woken(), tagged: signs.is_tagged(), messages }
+    }
+
+    /// Whether nothing came in since the last drain: a hint to the owner, who may go on to
+    /// [`settle`](Self::settle).
+    #[inline]
+    #[must_use]
+    pub fn is_quiet(&self, cursor: &Cursor) -> bool {
+        Word(self.head.load(Ordering::Relaxed)).is_quiet(cursor.seen())
     }
 
     /// Goes idle if nothing came in since the last drain. True: it is idle, the caller is no
@@ -562,7 +567,6 @@ impl fmt::Debug for Inbox {
         f.debug_struct("Inbox")
             .field("word", &Word(self.head.load(Ordering::Relaxed)))
             .field("pushed", &self.pushed())
-            .field("flags", &self.flags())
             .finish()
     }
 }

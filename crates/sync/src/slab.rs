@@ -405,7 +405,8 @@ impl Drop for Slab {
             let Some(region) = self.region(number) else {
                 break;
             };
-            (0..region.capacity()).for_each(|number| poison::open(region.slot(number), region.class()));
+            (0..region.capacity())
+                .for_each(|number| poison::open(region.slot(number), region.class()));
             // SAFETY: the slab is going, and its owner promised that no slot is in use.
             unsafe { region.unmap() };
         }

@@ -12,22 +12,24 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
 /// Each crate with the crates of the workspace it may use. Tests may use more.
 ///
 /// `sync <- scheduler <- actor <- supervisor <- whitebeam <- benches, examples`, and nothing upwards: the
-/// scheduler knows nothing of actors, actors nothing of supervisors.
+/// scheduler knows nothing of actors, actors nothing of supervisors. The test kit stands beside the supervisors,
+/// which it knows nothing of either.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("whitebeam-sync", &[]),
     ("whitebeam-scheduler", &["whitebeam-sync"]),
     ("whitebeam-actor", &["whitebeam-sync", "whitebeam-scheduler"]),
     ("whitebeam-supervisor", &["whitebeam-sync", "whitebeam-actor"]),
     ("whitebeam", &["whitebeam-actor", "whitebeam-supervisor"]),
+    ("whitebeam-testkit", &["whitebeam-scheduler", "whitebeam-actor"]),
     ("whitebeam-bench", &["whitebeam"]),
-    ("whitebeam-examples", &["whitebeam"]),
+    ("whitebeam-examples", &["whitebeam", "whitebeam-testkit"]),
 ];
 
 /// Most packages a user gets with `whitebeam` and its default features, those of the workspace included.
 const LARGEST_TREE: usize = 22;
 
 /// Crates without a line of unsafe code.
-const SAFE: &[&str] = &["whitebeam-supervisor", "whitebeam"];
+const SAFE: &[&str] = &["whitebeam-supervisor", "whitebeam-testkit", "whitebeam"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")

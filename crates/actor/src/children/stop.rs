@@ -9,6 +9,9 @@
 //!    backlog.
 //! 4. The future is ready when all children have really ended.
 //!
+//! A future that is dropped half way, or forgotten, loses no end: what it has not told is told as any other, when
+//! it is dropped, or when another stop begins or the handler is done.
+//!
 //! O(1) per child; nothing scans a mailbox, and the table is walked once (twice with kills).
 
 use std::{
@@ -76,12 +79,13 @@ pub struct StopChildren<'a> {
     parent: CellPtr,
     how: Stop,
     step: Step,
+    begun: bool,
     _context: PhantomData<&'a mut ()>,
 }
 
 impl<'a> StopChildren<'a> {
     pub(crate) fn new(parent: CellPtr, how: Stop) -> Self {
-        StopChildren { parent, how, step: Step::Telling(0), _context: PhantomData }
+        StopChildren { parent, how, step: Step::Telling(0), begun: false, _context: PhantomData }
     }
 
     /// Tells one batch. `None`: all were told.
@@ -137,6 +141,15 @@ fn own<'a>(parent: CellPtr) -> Option<&'a mut super::ChildSet> {
     super::owned(parent)
 }
 
+/// A stop begins. One that is still noted was forgotten: its future borrowed the same `Context`.
+fn begin(parent: CellPtr, set: &mut super::ChildSet) -> &mut super::ChildSet {
+    if set.end_stops() {
+        parent.header().set(bit::CHILDREN_DOWN);
+    }
+    parent.header().set(bit::STOPPING);
+    set
+}
+
 /// Ends a child whose inbox was just closed while it was idle.
 fn end_inline(parent: CellPtr, child: CellPtr) {
     let left = local::apart(|| end::finish_but_for_parent(child, ExitReason::Shutdown));
@@ -154,7 +167,9 @@ impl Future for StopChildren<'_> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<StopSummary> {
         let parent = self.parent;
         let Some(set) = own(parent) else { return Poll::Ready(StopSummary::default()) };
-        if set.stopping.is_none() {
+        if !self.begun {
+            self.begun = true;
+            let set = begin(parent, set);
             let mut summary = StopSummary::default();
             // They ended before they were told: counted here, they are not reported any more.
             for down in set.take_pending() {
@@ -187,6 +202,7 @@ impl Future for StopChildren<'_> {
         }
         let Some(set) = own(parent) else { return Poll::Ready(StopSummary::default()) };
         if set.live == 0 {
+            parent.header().clear(bit::STOPPING);
             return Poll::Ready(set.stopping.take().unwrap_or_default());
         }
         if let Step::Waiting(Some(timer)) = &mut self.step
@@ -213,9 +229,7 @@ fn register(parent: CellPtr, waker: &Waker) {
 impl Drop for StopChildren<'_> {
     /// Given up: the ends of those that were told are reported as any others.
     fn drop(&mut self) {
-        if let Some(set) = own(self.parent) {
-            set.stopping = None;
-        }
+        super::give_up_stop(self.parent);
     }
 }
 
@@ -267,13 +281,14 @@ impl Future for StopChild<'_> {
         if !self.told {
             let Some(set) = own(parent) else { return Poll::Ready(Outcome::NotFound) };
             let Some(child) = set.get(key) else { return Poll::Ready(Outcome::NotFound) };
-            set.stopping_one = Some((key, None));
+            begin(parent, set).stopping_one = Some((key, None));
             self.tell(child);
         }
         let Some(set) = own(parent) else { return Poll::Ready(Outcome::NotFound) };
         if let Some((_, down @ Some(_))) = &mut set.stopping_one
             && let Some(down) = down.take()
         {
+            parent.header().clear(bit::STOPPING);
             set.stopping_one = None;
             set.told(key);
             return Poll::Ready(match down.reason {
@@ -301,11 +316,7 @@ impl Future for StopChild<'_> {
 impl Drop for StopChild<'_> {
     /// Given up: the child's end is reported as any other, also if it is there and was not read.
     fn drop(&mut self) {
-        let Some(set) = own(self.parent) else { return };
-        if let Some((_, Some(down))) = set.stopping_one.take() {
-            set.pending.push(down);
-            self.parent.header().set(bit::CHILDREN_DOWN);
-        }
+        super::give_up_stop(self.parent);
     }
 }
 

@@ -10,63 +10,38 @@ pub mod puppet;
 
 use std::{future::Future, sync::Once, time::Duration};
 
-use whitebeam_actor::{Handle, Runtime};
+use whitebeam_actor::Handle;
+use whitebeam_testkit::{Everywhere, Sim};
 
 /// Seeds of the simulated runs.
-const SEEDS: std::ops::Range<u64> = 0..16;
+const SEEDS: u64 = 16;
 
 /// Runs a test on every kind of runtime. After it, whatever is left must be able to end, and no worker may
 /// have been left by a panic.
+#[track_caller]
 pub fn everywhere<F>(test: impl Fn(Handle) -> F)
 where
     F: Future<Output = ()>,
 {
-    threaded(&test);
-    simulated(&test);
+    whitebeam_testkit::everywhere(test);
 }
 
 /// Runs a test on one worker and on four.
+#[track_caller]
 pub fn threaded<F>(test: impl Fn(Handle) -> F)
 where
     F: Future<Output = ()>,
 {
-    for workers in [1, 4] {
-        let rt = Runtime::builder().workers(workers).build().expect("threads to start");
-        rt.block_on(within(&rt, test(rt.handle()), &format!("{workers} workers")));
-        end(rt, &format!("{workers} workers"));
-    }
+    Everywhere::new().only_threaded().run(test);
 }
 
 /// Runs a test in virtual time, for each of some seeds.
+#[track_caller]
 pub fn simulated<F>(test: impl Fn(Handle) -> F)
 where
     F: Future<Output = ()>,
 {
-    for seed in SEEDS {
-        let rt = Runtime::simulated(seed).expect("a tag for pids");
-        rt.block_on(within(&rt, test(rt.handle()), &format!("seed {seed}")));
-        end(rt, &format!("seed {seed}"));
-    }
-}
-
-/// No process may be left that does not end when it is told, and no panic may have left a run.
-fn end(rt: Runtime, place: &str) {
-    let report = rt.block_on(rt.shutdown(Duration::from_secs(10)));
-    assert!(report.stuck.is_empty(), "left behind on {place}: {report}");
-    assert_eq!(rt.processes().len(), 0, "on {place}");
-    let panics: u64 = rt.metrics().iter().map(|worker| worker.panics).sum();
-    assert_eq!(panics, 0, "panics that left a run on {place}");
-}
-
-/// Fails a test that waits for ever, and says where it ran.
-async fn within<F: Future<Output = ()>>(rt: &Runtime, test: F, place: &str) {
-    use futures_util::future::{Either, select};
-    let timer = rt.sleep(Duration::from_secs(60));
-    let test = std::pin::pin!(test);
-    match select(test, timer).await {
-        Either::Left(_) => {}
-        Either::Right(_) => panic!("the test waited for 60 s on {place}"),
-    }
+    Sim::new().seeds(SEEDS).run(|rt| test(rt.handle()));
 }
 
 /// The runtime's time, real or virtual, in nanoseconds.

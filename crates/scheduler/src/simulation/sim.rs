@@ -11,10 +11,10 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use whitebeam_sync::shim::atomic::{AtomicBool, Ordering};
 
-use crate::choice::{Choices, Point, mix};
+use crate::choice::{Choices, Point, Waiting, mix};
 use crate::clock::Time;
 use crate::runnable::Runnable;
 use crate::shared::Shared;
@@ -28,6 +28,8 @@ const BUDGET: usize = 128;
 /// What stands in for the workers.
 pub(crate) struct Sim {
     state: Mutex<State>,
+    /// Told when a step or a take-over ends, if somebody took over.
+    free: Condvar,
 }
 
 struct State {
@@ -39,6 +41,8 @@ struct State {
     step_cost: Duration,
     /// The thread that is inside a step.
     stepping: Option<ThreadId>,
+    /// The thread that ends the simulation: others wait until it has.
+    taken_over: Option<ThreadId>,
 }
 
 impl Sim {
@@ -50,8 +54,9 @@ impl Sim {
             steps: 0,
             step_cost: Duration::ZERO,
             stepping: None,
+            taken_over: None,
         };
-        Sim { state: Mutex::new(state) }
+        Sim { state: Mutex::new(state), free: Condvar::new() }
     }
 
     pub(crate) fn push(&self, runnable: Runnable) {
@@ -94,19 +99,52 @@ impl Sim {
 
     /// Marks this thread as being inside a step, until the guard is dropped.
     fn enter(&self) -> Stepping<'_> {
+        let here = thread::current().id();
         let mut state = self.state.lock();
+        while state.taken_over.is_some_and(|thread| thread != here) {
+            self.free.wait(&mut state);
+        }
         assert!(
             state.stepping.is_none(),
             "a simulation is run by one thread at a time, and not from inside itself"
         );
-        state.stepping = Some(thread::current().id());
+        state.stepping = Some(here);
         Stepping { sim: self }
+    }
+
+    /// See [`Simulation::take_over`](super::Simulation::take_over).
+    pub(super) fn take_over(&self, within: Duration) -> bool {
+        let here = thread::current().id();
+        let mut state = self.state.lock();
+        if state.stepping == Some(here) {
+            return false;
+        }
+        state.taken_over = Some(here);
+        let is_inside = |state: &mut State| state.stepping.is_some();
+        self.free.wait_while_for(&mut state, is_inside, within);
+        let is_free = state.stepping.is_none();
+        if !is_free {
+            state.taken_over = None;
+            self.free.notify_all();
+        }
+        is_free
+    }
+
+    /// Ends what [`take_over`](Self::take_over) began.
+    pub(super) fn hand_back(&self) {
+        self.state.lock().taken_over = None;
+        self.free.notify_all();
     }
 }
 
 impl State {
     fn choose(&mut self, point: Point, of: usize) -> usize {
         let chosen = self.choices.choose(point, of).min(of - 1);
+        self.note(point, of, chosen)
+    }
+
+    /// Adds a choice to the digest.
+    fn note(&mut self, point: Point, of: usize, chosen: usize) -> usize {
         for part in [point as u64, of as u64, chosen as u64] {
             self.digest = mix(self.digest ^ part).wrapping_add(1);
         }
@@ -118,7 +156,12 @@ impl State {
         if waiting == 0 {
             return None;
         }
-        let at = if waiting == 1 { 0 } else { self.choose(Point::Next, waiting) };
+        let at = if waiting == 1 {
+            0
+        } else {
+            let chosen = self.choices.next(Waiting(&self.queue)).min(waiting - 1);
+            self.note(Point::Next, waiting, chosen)
+        };
         // The place is filled by the front, so that always choosing 0 is first in, first out.
         let runnable = self.queue.swap_remove_front(at)?;
         self.steps += 1;
@@ -132,7 +175,11 @@ struct Stepping<'a> {
 
 impl Drop for Stepping<'_> {
     fn drop(&mut self) {
-        self.sim.state.lock().stepping = None;
+        let mut state = self.sim.state.lock();
+        state.stepping = None;
+        if state.taken_over.is_some() {
+            self.sim.free.notify_all();
+        }
     }
 }
 
@@ -154,10 +201,12 @@ pub(super) fn step(shared: &Shared) -> bool {
     let now = shared.clock.now() + cost;
     shared.clock.move_to(now);
     let desk = Desk { worker: 0, budget, slice: 0, coarse: Cell::new(now.as_nanos()) };
-    let again = runnable.run(&mut Turn::new(&desk));
+    let again = runnable.run(&mut Turn::new(&desk)).settled();
     drop(stepping);
     if let Some(again) = again {
         sim.push(again);
+        // The run may have dropped the simulation.
+        shared.drop_if_closed();
     }
     if !cost.is_zero() {
         fire_due(shared);
@@ -220,7 +269,8 @@ pub(crate) fn drive<F: Future>(shared: &Shared, future: F) -> F::Output {
             }
             continue;
         }
-        if !step(shared) && !fire_next(shared) {
+        // Woken meanwhile: another thread has run something, or has ended it all.
+        if !step(shared) && !fire_next(shared) && !woken.0.load(Ordering::Acquire) {
             panic!(
                 "the simulation stands still at {:?} after {} steps: nothing is runnable, no timer is set, \
                  and the future still waits",

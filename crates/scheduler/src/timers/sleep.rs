@@ -9,6 +9,7 @@ use std::task::{Context, Poll, Waker};
 use parking_lot::Mutex;
 
 use super::TimerKey;
+use crate::choice::Point;
 use crate::clock::Time;
 use crate::handle::Handle;
 use crate::task::quietly;
@@ -24,6 +25,8 @@ pub struct Sleep {
     handle: Handle,
     deadline: Time,
     timer: Option<(TimerKey, Arc<Alarm>)>,
+    /// It was ready once, and others were let run first: in a simulation only.
+    gave_way: bool,
 }
 
 /// Whom to wake; shared with the timer.
@@ -56,13 +59,24 @@ impl Alarm {
 
 impl Sleep {
     pub(crate) fn new(handle: Handle, deadline: Time) -> Self {
-        Sleep { handle, deadline, timer: None }
+        Sleep { handle, deadline, timer: None, gave_way: false }
     }
 
     /// When it will be ready.
     #[must_use]
     pub fn deadline(&self) -> Time {
         self.deadline
+    }
+
+    /// Its time has come. In a simulation, whether others are to run first is chosen once.
+    fn due(&mut self, cx: &Context<'_>) -> Poll<()> {
+        self.stop();
+        if !self.gave_way && self.handle.choose(Point::Preempt, 2) == 1 {
+            self.gave_way = true;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(())
     }
 
     fn stop(&mut self) {
@@ -77,8 +91,7 @@ impl Future for Sleep {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         if self.handle.now() >= self.deadline {
-            self.stop();
-            return Poll::Ready(());
+            return self.due(cx);
         }
         match &self.timer {
             None => {
@@ -96,8 +109,7 @@ impl Future for Sleep {
                 // It may have fired between the look at the clock and here, and found the old waker or
                 // none; the clock tells.
                 if self.handle.now() >= self.deadline {
-                    self.stop();
-                    return Poll::Ready(());
+                    return self.due(cx);
                 }
             }
         }

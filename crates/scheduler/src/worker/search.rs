@@ -15,7 +15,7 @@
 //! ```
 //!
 //! A queue that did not move at all for the age limit is behind a handler that takes long: half of it is
-//! taken, and when it is empty, the slot (at the price of a system call, see
+//! taken, and when it is empty, the slot and what is kept quiet (at the price of a system call, see
 //! [`StealSlot`](whitebeam_sync::steal_slot::StealSlot)).
 //!
 //! # Pace
@@ -112,7 +112,8 @@ impl Sighting {
         }
         if len == 0 {
             let is_stuck = now.saturating_sub(self.ran) >= age;
-            return match (victim.slot.is_empty(), is_stuck) {
+            let is_empty = victim.slot.is_empty() && victim.quiet.is_empty();
+            return match (is_empty, is_stuck) {
                 (true, _) => Prey::Nothing,
                 (false, false) => Prey::Fresh,
                 (false, true) => Prey::Slot,

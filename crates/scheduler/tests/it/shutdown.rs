@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use whitebeam_scheduler::Scheduler;
+use whitebeam_scheduler::{Scheduler, Simulation};
 use whitebeam_sync::shim::atomic::{AtomicBool, AtomicU64, Ordering};
 use whitebeam_sync::shim::{Arc, thread};
 
@@ -104,7 +104,59 @@ fn what_is_scheduled_afterwards_is_dropped() {
     assert_eq!(handle.block_on(task.outcome()), None);
     let target = Target::new(&handle, |_, _| ());
     target.send();
-    assert_eq!((target.handled(), handle.injected_len()), (0, 0));
+    assert_eq!((target.handled(), target.dropped(), handle.injected_len()), (0, 1, 0));
+}
+
+/// Its owner learns that it will not be run, whenever it was scheduled and from wherever.
+#[test]
+fn a_target_that_will_not_be_run_is_told() {
+    // Queued when the scheduler is dropped, in the shared queue and in a worker's.
+    let mut queued = scheduler(1);
+    let (outside, inside) =
+        (Target::new(queued.handle(), |_, _| ()), Target::new(queued.handle(), |_, _| ()));
+    let is_scheduled = Arc::new(AtomicBool::new(false));
+    let stop = Target::new(queued.handle(), {
+        let scheduled = Arc::clone(&is_scheduled);
+        move |me, _| {
+            me.handle().stop();
+            inside.send_back();
+            scheduled.store(true, Ordering::Release);
+        }
+    });
+    stop.send();
+    wait_for("the one that schedules", || is_scheduled.load(Ordering::Acquire));
+    outside.send();
+    assert_eq!(queued.shutdown(None), []);
+    drop(queued);
+    assert_eq!(outside.handled() + outside.dropped(), 1);
+    assert_eq!(inside.handled() + inside.dropped(), 1);
+
+    // Scheduled when all is over.
+    let gone = scheduler(1).handle().clone();
+    let late: Vec<_> = (0..3).map(|_| Target::new(&gone, |_, _| ())).collect();
+    late[0].send();
+    late[1].send_back();
+    gone.schedule_batch(late[2].add(1));
+    assert!(late.iter().all(|target| (target.handled(), target.dropped()) == (0, 1)));
+
+    // A turn that is over when its simulation is.
+    let slot = Arc::new(whitebeam_sync::shim::Mutex::new(None));
+    let simulation = Simulation::new(1);
+    let handle = simulation.handle().clone();
+    let again = Target::new(&handle, {
+        let slot = Arc::clone(&slot);
+        move |_, _| drop(slot.lock().take())
+    });
+    // More messages than any turn has.
+    handle.schedule_batch(again.add(1_000));
+    *slot.lock() = Some(simulation);
+    // Cancelled by the end of the simulation.
+    let waits = handle.spawn(std::future::poll_fn(|cx| {
+        cx.waker().wake_by_ref();
+        std::task::Poll::<()>::Pending
+    }));
+    assert_eq!(handle.block_on(waits.outcome()), None);
+    assert_eq!((again.dropped(), handle.injected_len()), (1, 0));
 }
 
 #[test]

@@ -22,10 +22,14 @@ pub(crate) struct Target {
     /// Messages sent and not yet handled; scheduled or running while it is not zero.
     pending: AtomicU64,
     handled: AtomicU64,
+    /// Handled, and not yet taken off `pending`: by a run that left it quiet.
+    unsettled: AtomicU64,
+    /// How often it was told that it will not be run.
+    dropped: AtomicU64,
     handler: Handler,
 }
 
-static VT: RunVt = RunVt { run };
+static VT: RunVt = RunVt { run, settle, dropped };
 
 impl Target {
     pub(crate) fn new(
@@ -37,6 +41,8 @@ impl Target {
             handle: handle.clone(),
             pending: AtomicU64::new(0),
             handled: AtomicU64::new(0),
+            unsettled: AtomicU64::new(0),
+            dropped: AtomicU64::new(0),
             handler: Box::new(handler),
         }))
     }
@@ -67,6 +73,10 @@ impl Target {
         self.handled.load(Ordering::Acquire)
     }
 
+    pub(crate) fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Acquire)
+    }
+
     pub(crate) fn handle(&self) -> &Handle {
         &self.handle
     }
@@ -75,24 +85,42 @@ impl Target {
 unsafe fn run(header: NonNull<RunHeader>, turn: &mut Turn<'_>) -> Ran {
     // SAFETY: the header is the first field of a leaked target.
     let target: &'static Target = unsafe { header.cast::<Target>().as_ref() };
-    let mut done = 0;
+    let mut done = target.unsettled.swap(0, Ordering::Relaxed);
+    if done == target.pending.load(Ordering::Acquire) {
+        target.unsettled.store(done, Ordering::Relaxed);
+        return Ran::Quiet;
+    }
     loop {
         // Counted before the handler: after a panic the target stays as if it had handled it.
         target.handled.fetch_add(1, Ordering::AcqRel);
         (target.handler)(target, turn);
         done += 1;
         let is_over = turn.tick();
-        if is_over || done == target.pending.load(Ordering::Acquire) {
-            // Settles: what came meanwhile keeps it scheduled.
-            if target.pending.fetch_sub(done, Ordering::AcqRel) == done {
-                return Ran::Done;
-            }
-            done = 0;
-            if is_over {
-                return Ran::Again;
-            }
+        let is_all = done == target.pending.load(Ordering::Acquire);
+        if is_all || is_over {
+            // What came meanwhile keeps it scheduled.
+            target.unsettled.store(done, Ordering::Relaxed);
+            return if is_all { Ran::Quiet } else { Ran::Again };
         }
     }
+}
+
+unsafe fn dropped(header: NonNull<RunHeader>) {
+    // SAFETY: the header is the first field of a leaked target.
+    let target: &'static Target = unsafe { header.cast::<Target>().as_ref() };
+    target.dropped.fetch_add(1, Ordering::AcqRel);
+}
+
+unsafe fn settle(header: NonNull<RunHeader>) -> bool {
+    // SAFETY: the header is the first field of a leaked target.
+    let target: &'static Target = unsafe { header.cast::<Target>().as_ref() };
+    let done = target.unsettled.swap(0, Ordering::Relaxed);
+    let is_idle =
+        target.pending.compare_exchange(done, 0, Ordering::AcqRel, Ordering::Acquire).is_ok();
+    if !is_idle {
+        target.unsettled.store(done, Ordering::Relaxed);
+    }
+    is_idle
 }
 
 /// Waits until `is_so`; fails with `what` when it takes too long.

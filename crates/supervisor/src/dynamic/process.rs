@@ -157,6 +157,8 @@ impl<A: Actor> Actor for Dynamic<A> {
 
     async fn terminate(&mut self, _reason: &ExitReason, cx: &mut Context<Self>) {
         let _ = cx.stop_children(self.plan.shutdown.into()).await;
+        // As in `child_down`.
+        self.count.0.set(cx.child_count());
         for (_, stopping) in std::mem::take(&mut self.stopping) {
             stopping.done();
         }
@@ -177,14 +179,18 @@ impl<A: Actor> Dynamic<A> {
                 return ack.send(Err(StartError::Exit(panic)));
             }
         };
+        // Before it can run: who is told that it has started may look at the count.
+        self.count.0.set(cx.child_count() + 1);
         // No name: a name has one owner, and here are many children.
         let options = SpawnOptions::new();
         let spawned = guard::call(|| cx.spawn_child::<A>(args, options, None, Some(ack)));
-        if let Ok(Some((key, _child))) = spawned {
-            if let Some(args) = kept {
-                self.keep(key, Kept { args: Guarded::new(args), attempt: 1 });
+        match spawned {
+            Ok(Some((key, _child))) => {
+                if let Some(args) = kept {
+                    self.keep(key, Kept { args: Guarded::new(args), attempt: 1 });
+                }
             }
-            self.count.0.set(cx.child_count());
+            _ => self.count.0.set(cx.child_count()),
         }
     }
 

@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use whitebeam_actor::{ExitReason, SpawnOptions, StartError};
 use whitebeam_supervisor::{ChildError, DynamicSupervisor};
 
-use crate::support::{Event, Gate, Log, Msg, Plain, Setup, everywhere, stop, told};
+use crate::support::{Event, Gate, Log, Msg, Plain, Setup, everywhere, stop, threaded, told};
 
 #[test]
 fn a_child_is_started_counted_and_counted_off() {
@@ -176,5 +176,25 @@ fn callers_on_all_workers_get_a_child_each() {
         });
         join_all(callers.collect::<Vec<_>>()).await;
         assert_eq!(sup.count(), 400);
+    });
+}
+
+/// Whoever is told that a child has started, or that it was stopped, finds it counted, or counted off.
+#[test]
+fn the_count_is_never_behind_what_was_answered() {
+    threaded(|rt| async move {
+        let log = Log::new();
+        let sup = DynamicSupervisor::<Plain>::temporary().start(&rt).await.unwrap();
+        for _ in 0..20 {
+            let mut children = Vec::new();
+            for id in 0..100 {
+                children.push(sup.start_child(Setup::new(id, &log)).await.unwrap());
+                assert_eq!(sup.count(), children.len(), "started");
+            }
+            while let Some(child) = children.pop() {
+                sup.terminate_child(&child).await.unwrap();
+                assert_eq!(sup.count(), children.len(), "stopped");
+            }
+        }
     });
 }

@@ -136,6 +136,7 @@ fn a_stop_in_the_middle_of_a_termination_answers_who_waits_for_it() {
         rt.exit(&sup, ExitReason::Shutdown);
         gate.open();
         ended.await.unwrap();
+        assert_eq!(sup.count(), 0);
         assert_eq!(kind(&down.await.reason), "shutdown");
     });
 }

@@ -20,12 +20,13 @@ const DONE: usize = 1;
 #[derive(Debug)]
 #[repr(C)]
 pub struct Cursor {
+    /// Newest node of the private FIFO; meaningless when that is empty. First of the three, since it is used
+    /// once a batch only, and may then lie on the senders' line.
+    last: *mut Node,
     /// The newest node already taken, with `DONE` in the low bit; null when there is none.
     seen: *mut Node,
     /// Oldest node of the private FIFO; null when that is empty. Linked by `next`, to null.
     first: *mut Node,
-    /// Newest node of the private FIFO; meaningless when that is empty.
-    last: *mut Node,
 }
 
 #[cfg(not(loom))]

@@ -13,7 +13,7 @@ fn a_message_and_a_flag_both_arrive() {
         let other = {
             let owner = owner.clone();
             thread::spawn(move || {
-                let push = owner.inbox.raise(1);
+                let push = owner.inbox.raise(&owner.raised, 1);
                 owner.follow(push);
             })
         };
@@ -34,7 +34,7 @@ fn a_message_and_two_flags_all_arrive() {
         let others = [1, 2].map(|flag| {
             let owner = owner.clone();
             thread::spawn(move || {
-                let push = owner.inbox.raise(flag);
+                let push = owner.inbox.raise(&owner.raised, flag);
                 owner.follow(push);
             })
         });
@@ -58,7 +58,7 @@ fn a_wake_and_a_flag_survive_a_message_that_comes_after_them() {
                 thread::spawn(move || {
                     let push = owner.inbox.wake();
                     owner.follow(push);
-                    let push = owner.inbox.raise(1);
+                    let push = owner.inbox.raise(&owner.raised, 1);
                     owner.follow(push);
                 })
             };

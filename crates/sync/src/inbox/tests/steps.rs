@@ -143,15 +143,15 @@ fn a_reused_node_below_the_newest_needs_no_care() {
 #[test]
 fn raise_and_wake_schedule_an_idle_owner_and_prevent_settling() {
     let owner = Owner::idle();
-    assert_eq!(owner.inbox.raise(4), Push::Schedule);
+    assert_eq!(owner.inbox.raise(&owner.raised, 4), Push::Schedule);
     assert_eq!(owner.inbox.wake(), Push::Queued);
     assert_eq!(owner.inbox.wake(), Push::Queued);
     assert!(!owner.settle());
     assert_eq!(owner.drain(), Drained { woken: true, tagged: true, messages: 0 });
     assert_eq!(owner.drain(), Drained::default());
-    assert_eq!(owner.inbox.flags(), 4);
-    assert_eq!(owner.inbox.take_flags(5), 4);
-    assert_eq!(owner.inbox.take_flags(5), 0);
+    assert_eq!(owner.raised.get(), 4);
+    assert_eq!(owner.raised.take(5), 4);
+    assert_eq!(owner.raised.take(5), 0);
     assert!(owner.settle());
     assert_eq!(owner.inbox.wake(), Push::Schedule);
 }
@@ -162,7 +162,7 @@ fn signs_beside_a_reused_node_are_seen() {
     let owner = Owner::with(Inbox::scheduled(), |_, node| free_now(node));
     owner.push(node(&REQUEST, 1, &token));
     assert_eq!(owner.inbox.wake(), Push::Queued);
-    assert_eq!(owner.inbox.raise(1), Push::Queued);
+    assert_eq!(owner.inbox.raise(&owner.raised, 1), Push::Queued);
     assert_eq!(owner.drain(), Drained { woken: true, tagged: true, messages: 1 });
     owner.run();
     assert_eq!(Token::strong_count(&token), 1);
@@ -180,7 +180,7 @@ fn a_closed_inbox_refuses_everything_and_keeps_its_count() {
     assert_eq!(owner.close(), 3, "two messages, and the signal that nobody drained");
     assert_eq!(owner.logged(), [2]);
     assert!(!owner.push(node(&MESSAGE, 5, &token)));
-    assert_eq!(owner.inbox.raise(1), Push::Closed);
+    assert_eq!(owner.inbox.raise(&owner.raised, 1), Push::Closed);
     assert_eq!(owner.inbox.wake(), Push::Closed);
     assert!(!owner.inbox.close_if_idle());
     assert!(owner.inbox.is_closed() && !owner.inbox.is_idle());

@@ -38,7 +38,7 @@ fn send(owner: &Owner, sender: u32, token: &Token) -> (u32, u32) {
                 handled += u32::from(pushed);
             }
             6 => {
-                let push = owner.inbox.raise(1 << sender);
+                let push = owner.inbox.raise(&owner.raised, 1 << sender);
                 owner.follow(push);
             }
             7 => {

@@ -4,7 +4,7 @@
 use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 
-use super::super::{Cursor, Drained, Inbox, Push};
+use super::super::{Cursor, Drained, Flags, Inbox, Push};
 use crate::node::{Node, NodeVt};
 use crate::shim::Arc;
 #[cfg(loom)]
@@ -76,6 +76,8 @@ pub(super) struct Owner {
     log: UnsafeCell<Vec<u32>>,
     /// Messages taken, as the owner publishes it.
     pub(super) taken: AtomicU32,
+    /// Flags that were raised.
+    pub(super) raised: Flags,
     /// Flags the owner has seen.
     pub(super) flags: AtomicU32,
     /// Wakes the owner has seen.
@@ -104,6 +106,7 @@ impl Owner {
             cursor: UnsafeCell::new(Cursor::new()),
             log: UnsafeCell::new(Vec::new()),
             taken: AtomicU32::new(0),
+            raised: Flags::new(),
             flags: AtomicU32::new(0),
             wakes: AtomicU32::new(0),
             #[cfg(loom)]
@@ -154,7 +157,7 @@ impl Owner {
 
     fn note(&self, drained: Drained) {
         if drained.tagged {
-            let flags = self.inbox.take_flags(u32::MAX);
+            let flags = self.raised.take(u32::MAX);
             self.flags.fetch_or(flags, Ordering::Relaxed);
         }
         if drained.woken {

@@ -1,0 +1,227 @@
+//! A test, run many times in simulated runtimes.
+
+mod drive;
+mod replay;
+
+use std::{future::Future, panic::Location, time::Duration};
+
+use crate::{
+    failure::{Failure, Leaks, Outcome, Report},
+    fault::Faults,
+    runtime::TestRuntime,
+    strategy::Strategy,
+};
+
+/// Runs at least as many seeds as this environment variable says.
+pub const SEEDS_VARIABLE: &str = "WHITEBEAM_SEEDS";
+/// Runs only the seed that this environment variable says.
+pub const SEED_VARIABLE: &str = "WHITEBEAM_SEED";
+
+/// Runs a test in simulated runtimes, once for each of 64 seeds: [`Sim`] with its defaults.
+///
+/// ```
+/// use std::time::Duration;
+/// use whitebeam_testkit::{Probe, sim};
+///
+/// # /*
+/// #[test]
+/// # */
+/// fn a_probe_sees_what_it_is_sent() {
+///     sim(|rt| async move {
+///         let mut probe = Probe::<&str>::start(&rt).await;
+///         probe.actor().cast("ping").unwrap();
+///         assert_eq!(probe.next(Duration::from_secs(1)).await, "ping");
+///     });
+/// }
+/// # a_probe_sees_what_it_is_sent();
+/// ```
+///
+/// # Panics
+///
+/// If a run fails, with the text of the [`Failure`].
+#[track_caller]
+pub fn sim<F, Fut>(test: F)
+where
+    F: Fn(TestRuntime) -> Fut,
+    Fut: Future<Output: Outcome>,
+{
+    Sim::new().run(test);
+}
+
+/// Settings of a simulated test.
+///
+/// ```
+/// use std::time::Duration;
+/// use whitebeam_testkit::{Faults, Leaks, Sim, Strategy};
+///
+/// let report = Sim::new()
+///     .seeds(16)
+///     .strategy(Strategy::priorities(2))
+///     .leaks(Leaks::Forbid)
+///     .run(|rt| async move { rt.sleep(Duration::from_secs(1)).await });
+/// assert!(report.runs.len() >= 16);
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "nothing is run before `run` or `try_run`"]
+pub struct Sim {
+    seeds: u64,
+    only: Option<u64>,
+    environment: bool,
+    strategy: Strategy,
+    faults: Faults,
+    leaks: Leaks,
+    max_steps: u64,
+    trace: usize,
+}
+
+impl Sim {
+    /// 64 seeds, [`Strategy::mixed`], no faults, [`Leaks::MustStop`], a million turns, the last 64 events.
+    pub fn new() -> Self {
+        Sim {
+            seeds: 64,
+            only: None,
+            environment: true,
+            strategy: Strategy::default(),
+            faults: Faults::new(),
+            leaks: Leaks::default(),
+            max_steps: 1_000_000,
+            trace: 64,
+        }
+    }
+
+    /// How many runs there are, with the seeds from 0 on. Default: 64. The environment variable
+    /// `WHITEBEAM_SEEDS` can raise it.
+    pub fn seeds(mut self, seeds: u64) -> Self {
+        self.seeds = seeds;
+        self
+    }
+
+    /// One run, with this seed. Default: those that [`seeds`](Self::seeds) says. The environment variable
+    /// `WHITEBEAM_SEED` has precedence over both.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.only = Some(seed);
+        self
+    }
+
+    /// Takes no notice of the environment variables: for tests that count runs. Default: they are heeded.
+    pub fn ignore_environment(mut self) -> Self {
+        self.environment = false;
+        self
+    }
+
+    /// How choices are made of a seed. Default: [`Strategy::mixed`].
+    pub fn strategy(mut self, strategy: Strategy) -> Self {
+        self.strategy = strategy;
+        self
+    }
+
+    /// What goes wrong on purpose. Default: nothing.
+    pub fn faults(mut self, faults: Faults) -> Self {
+        self.faults = faults;
+        self
+    }
+
+    /// What left-overs at the end of the test mean. Default: [`Leaks::MustStop`].
+    pub fn leaks(mut self, leaks: Leaks) -> Self {
+        self.leaks = leaks;
+        self
+    }
+
+    /// Turns of processes after which a run fails: it does not come to an end. Default: a million, which take
+    /// seconds.
+    pub fn max_steps(mut self, steps: u64) -> Self {
+        self.max_steps = steps;
+        self
+    }
+
+    /// How many events are kept for the report of a failure, the last ones. Default: 64. An event takes about
+    /// 100 bytes.
+    pub fn trace(mut self, events: usize) -> Self {
+        self.trace = events;
+        self
+    }
+
+    /// Runs the test, seed by seed.
+    ///
+    /// The test is a task among the processes: when it is its turn is chosen like theirs. It need not be `Send`.
+    ///
+    /// # Panics
+    ///
+    /// If a run fails, with the text of the [`Failure`].
+    #[track_caller]
+    pub fn run<F, Fut>(self, test: F) -> Report
+    where
+        F: Fn(TestRuntime) -> Fut,
+        Fut: Future<Output: Outcome>,
+    {
+        match self.try_run(test) {
+            Ok(report) => report,
+            Err(failure) => panic!("{failure}"),
+        }
+    }
+
+    /// As [`run`](Self::run), but gives the failure as a value. No seed is run after it.
+    ///
+    /// ```
+    /// use whitebeam_testkit::{FailureKind, Sim};
+    ///
+    /// let failure = Sim::new()
+    ///     .try_run(|_rt| async move { std::future::pending::<()>().await })
+    ///     .expect_err("it waits for ever");
+    /// assert!(matches!(failure.kind, FailureKind::Deadlock(_)));
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The first run that failed.
+    ///
+    /// # Panics
+    ///
+    /// If an environment variable is no number, or 4,095 runtimes are alive in this program.
+    #[track_caller]
+    pub fn try_run<F, Fut>(self, test: F) -> Result<Report, Box<Failure>>
+    where
+        F: Fn(TestRuntime) -> Fut,
+        Fut: Future<Output: Outcome>,
+    {
+        let caller = Location::caller();
+        let mut runs = Vec::new();
+        for seed in self.seeds_to_run() {
+            match drive::run(&self, seed, &test) {
+                Ok(run) => runs.push(run),
+                Err(mut failure) => {
+                    failure.runs = runs.len() + 1;
+                    failure.replay = replay::command(seed, caller);
+                    return Err(failure);
+                }
+            }
+        }
+        Ok(Report { runs })
+    }
+
+    fn seeds_to_run(&self) -> std::ops::Range<u64> {
+        let variable = |name| if self.environment { replay::number(name) } else { None };
+        match variable(SEED_VARIABLE).or(self.only) {
+            Some(seed) => seed..seed.saturating_add(1),
+            None => 0..variable(SEEDS_VARIABLE).unwrap_or(0).max(self.seeds),
+        }
+    }
+}
+
+impl Default for Sim {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// How long what a test has left has to stop, in virtual time.
+const STOP: Duration = Duration::from_secs(10);
+
+/// The text of a panic.
+fn panic_text(payload: &(dyn std::any::Any + Send)) -> String {
+    match (payload.downcast_ref::<&str>(), payload.downcast_ref::<String>()) {
+        (Some(text), _) => (*text).to_owned(),
+        (_, Some(text)) => text.clone(),
+        _ => "its payload is no text".to_owned(),
+    }
+}

@@ -1,0 +1,183 @@
+//! One run: the simulation is stepped, and the test is polled when its turn has come.
+//!
+//! The test's future need not be `Send`, so it is no task of the runtime. A small task stands for it in the
+//! queue: whoever wakes the test wakes that task, and when the scheduler has chosen it, the test is polled. So the
+//! test goes on in every order with the processes that a scheduler could make.
+//!
+//! When nothing can run, time passes: to the next deadline, unless the test has asked for a rest.
+
+use std::{
+    any::Any,
+    future::{Future, poll_fn},
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use whitebeam_actor::{
+    Handle, Runtime,
+    simulate::{Observer, Steps},
+};
+
+use super::{STOP, Sim, panic_text};
+use crate::{
+    failure::{Failure, FailureKind, Leaks, Left, Outcome, Run},
+    record::{Recorder, entry_short},
+    runtime::{AtRest, Control, TestRuntime},
+};
+
+/// Runs `test` with one seed.
+pub(super) fn run<F, Fut>(sim: &Sim, seed: u64, test: &F) -> Result<Run, Box<Failure>>
+where
+    F: Fn(TestRuntime) -> Fut,
+    Fut: Future<Output: Outcome>,
+{
+    let recorder = Arc::new(Recorder::new(sim.trace, sim.faults.plan(seed)));
+    let observer: Arc<dyn Observer> = recorder.clone();
+    let rt = match Runtime::observed(sim.strategy.choices(seed), &observer) {
+        Ok(rt) => rt,
+        Err(error) => panic!("no simulated runtime: {error}"),
+    };
+    recorder.attach(rt.handle());
+    let control = Arc::new(Control::default());
+    let given = TestRuntime::new(rt.handle(), control.clone(), recorder.clone(), seed);
+    let mut elapsed = Duration::ZERO;
+    let outcome = rt.steps(|steps| {
+        let mut driver = Driver { steps, rt: &rt, control: &control, recorder: &recorder, sim };
+        let outcome = driver.test(|| test(given));
+        elapsed = rt.uptime();
+        outcome.and_then(|()| driver.left())
+    });
+    let outcome = outcome.and_then(|left| stop(&rt, sim.leaks).map(|()| left));
+    let steps = rt.steps(|steps| steps.count());
+    let (digest, trace) = (recorder.digest(), recorder.trace());
+    recorder.detach();
+    let fail = |kind| {
+        let (strategy, replay) = (sim.strategy.name().to_owned(), String::new());
+        let trace = trace.clone();
+        Box::new(Failure { seed, runs: 1, steps, elapsed, digest, kind, trace, strategy, replay })
+    };
+    let left = outcome.map_err(fail)?;
+    Ok(Run { seed, steps, elapsed, digest, trace, left })
+}
+
+/// Tells what is left to stop.
+fn stop(rt: &Runtime, leaks: Leaks) -> Result<(), FailureKind> {
+    if leaks == Leaks::Allow {
+        return Ok(());
+    }
+    let report = rt.block_on(rt.shutdown(STOP));
+    if report.is_clean() { Ok(()) } else { Err(FailureKind::DoesNotStop(report)) }
+}
+
+struct Driver<'a, 'b> {
+    steps: &'a mut Steps<'b>,
+    rt: &'a Handle,
+    control: &'a Control,
+    recorder: &'a Recorder,
+    sim: &'a Sim,
+}
+
+impl Driver<'_, '_> {
+    /// Runs the test to its end.
+    fn test<Fut>(&mut self, make: impl FnOnce() -> Fut) -> Result<(), FailureKind>
+    where
+        Fut: Future<Output: Outcome>,
+    {
+        let ran = catch_unwind(AssertUnwindSafe(|| {
+            let turn = Arc::new(Turn::default());
+            let task = self.rt.spawn_task(turn.clone().stand_for());
+            let mut future = Box::pin(make());
+            let outcome = self.drive(&turn, future.as_mut());
+            drop(future);
+            drop(task);
+            outcome
+        }));
+        let panicked = |payload: Box<dyn Any + Send>| FailureKind::Panicked(panic_text(&*payload));
+        match ran.map_err(panicked)??.failure() {
+            None => Ok(()),
+            Some(text) => Err(FailureKind::Returned(text)),
+        }
+    }
+
+    fn drive<Fut: Future>(
+        &mut self,
+        turn: &Turn,
+        mut test: Pin<&mut Fut>,
+    ) -> Result<Fut::Output, FailureKind> {
+        loop {
+            if let Some(waker) = turn.take() {
+                let mut cx = Context::from_waker(&waker);
+                if let Poll::Ready(output) = test.as_mut().poll(&mut cx) {
+                    return Ok(output);
+                }
+            }
+            if self.steps.count() >= self.sim.max_steps {
+                return Err(FailureKind::TooLong(self.recorder.waits()));
+            }
+            if !self.steps.step() && !self.let_time_pass() {
+                return Err(FailureKind::Deadlock(self.recorder.waits()));
+            }
+        }
+    }
+
+    /// Nothing can run. `false`: nothing ever will.
+    fn let_time_pass(&mut self) -> bool {
+        let now = self.rt.uptime();
+        match self.control.at_rest(now) {
+            AtRest::GoOn => true,
+            AtRest::Free => self.steps.fire_next(),
+            AtRest::Until(at) if self.steps.next_timer().is_some_and(|next| next <= at) => {
+                self.steps.fire_next()
+            }
+            AtRest::Until(at) => {
+                self.steps.advance(at.saturating_sub(now));
+                true
+            }
+        }
+    }
+
+    /// The test is over: what is there when nothing can run any more?
+    fn left(&mut self) -> Result<Left, FailureKind> {
+        while self.steps.step() {
+            if self.steps.count() >= self.sim.max_steps {
+                return Err(FailureKind::TooLong(self.recorder.waits()));
+            }
+        }
+        let processes = self.rt.processes();
+        let line =
+            |info: &whitebeam_actor::Info| (info.pid, entry_short(info.actor), info.mailbox_len);
+        let processes = processes.iter().map(line).collect();
+        let left = Left { processes, timers: self.steps.pending_timers() };
+        if self.sim.leaks == Leaks::Forbid && !left.is_empty() {
+            return Err(FailureKind::Leaked(left));
+        }
+        Ok(left)
+    }
+}
+
+/// The test's turn to go on.
+#[derive(Default)]
+struct Turn {
+    /// Set while it is the test's turn: the waker of the task that stands for it.
+    come: Mutex<Option<Waker>>,
+}
+
+impl Turn {
+    /// The task that stands for the test in the queue.
+    async fn stand_for(self: Arc<Self>) {
+        poll_fn(|cx| {
+            let old = self.come.lock().replace(cx.waker().clone());
+            drop(old);
+            Poll::Pending
+        })
+        .await
+    }
+
+    fn take(&self) -> Option<Waker> {
+        self.come.lock().take()
+    }
+}

@@ -1,0 +1,143 @@
+//! Faults strike whom they name, as often as they are to, and by the seed.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use parking_lot::Mutex;
+use whitebeam::prelude::*;
+use whitebeam_testkit::{Faults, Life, Probe, Sim, TestRuntime, Who};
+
+const MILLI: Duration = Duration::from_millis(1);
+
+/// Passes numbers on.
+struct Node(ActorRef<u32>);
+
+impl Actor for Node {
+    type Args = ActorRef<u32>;
+    type Msg = u32;
+
+    async fn init(to: Self::Args, _cx: &mut Context<Self>) -> Result<Self, ExitReason> {
+        Ok(Node(to))
+    }
+
+    async fn handle(&mut self, number: u32, _cx: &mut Context<Self>) -> Result<(), ExitReason> {
+        Ok(self.0.cast(number)?)
+    }
+}
+
+#[test]
+fn a_crash_comes_at_each_of_the_messages_that_it_may_come_at() {
+    let handled = Mutex::new(BTreeSet::new());
+    let faults = Faults::new().crash_within(Who::actor::<Node>(), 1, 4);
+    Sim::new().ignore_environment().faults(faults).run(|rt| {
+        let handled = &handled;
+        async move {
+            let probe = Probe::start(&rt).await;
+            let node = rt.start::<Node>(probe.actor().clone()).await.expect("a node");
+            for number in 0..4 {
+                let _ = node.cast(number);
+            }
+            rt.run_until_idle().await;
+            let crashes = rt.crashes();
+            assert_eq!(crashes.len(), 1);
+            let ExitReason::Panic(panic) = &crashes[0].1 else { panic!("{crashes:?}") };
+            assert_eq!(panic.message(), "crashed by a fault");
+            handled.lock().insert(probe.take().len());
+        }
+    });
+    assert_eq!(handled.into_inner(), BTreeSet::from([0, 1, 2, 3]));
+}
+
+#[test]
+fn a_supervisor_starts_again_what_a_fault_has_crashed() {
+    let faults = Faults::new().crash_within(Who::actor::<Node>(), 2, 2);
+    Sim::new().faults(faults).run(|rt| async move {
+        let probe = Probe::start(&rt).await;
+        let to = probe.actor().clone();
+        let nodes = PartitionSupervisor::new(Partitions::exactly(1), move |_| {
+            Child::new::<Node>("node", to.clone())
+        });
+        let nodes = nodes.start(&rt).await.expect("nodes");
+        for number in 0..10 {
+            let _ = nodes.of(&0).cast(number);
+            rt.run_until_idle().await;
+        }
+        assert_eq!(rt.crashes().len(), 2, "no more than it was told");
+        let attempts = rt.lifecycle().into_iter().filter_map(|lived| match lived.what {
+            Life::Spawned { attempt, .. } if *lived.actor == *"Node" => Some(attempt),
+            _ => None,
+        });
+        assert_eq!(attempts.collect::<Vec<_>>(), [1, 2, 3]);
+        assert_eq!(probe.take().len(), 8, "each crash cost one message");
+    });
+}
+
+/// Two nodes that send to one probe, the first after the second.
+async fn race(rt: &TestRuntime) -> Vec<u32> {
+    let probe = Probe::<u32>::start(rt).await;
+    let named = |name: &str| SpawnOptions::new().name(name);
+    let to = probe.actor().clone();
+    let middle = rt.with(named("middle")).start::<Node>(to.clone()).await.expect("middle");
+    let slow = rt.with(named("slow")).start::<Node>(middle).await.expect("slow");
+    slow.cast(1).expect("sent");
+    slow.cast(2).expect("sent");
+    rt.run_until_idle().await;
+    let mut seen = probe.take();
+    rt.advance(3 * MILLI).await;
+    seen.push(99);
+    seen.extend(probe.take());
+    seen
+}
+
+#[test]
+fn a_delay_holds_up_what_one_sends_to_the_other_and_keeps_its_order() {
+    let seen = Mutex::new(BTreeSet::new());
+    let faults = Faults::new().delay(Who::named("slow"), Who::named("middle"), MILLI);
+    Sim::new().ignore_environment().faults(faults).run(|rt| {
+        let seen = &seen;
+        async move {
+            let raced = race(&rt).await;
+            seen.lock().insert(raced);
+        }
+    });
+    let all = [vec![1, 2, 99], vec![1, 99, 2], vec![99, 1, 2]];
+    assert_eq!(seen.into_inner(), BTreeSet::from(all));
+}
+
+#[test]
+fn a_delay_between_others_holds_up_nobody() {
+    let faults = Faults::new().delay(Who::named("middle"), Who::named("slow"), MILLI);
+    Sim::new().faults(faults).run(|rt| async move {
+        assert_eq!(race(&rt).await, [1, 2, 99]);
+    });
+}
+
+#[test]
+fn a_slow_init_takes_its_time() {
+    let took = Mutex::new(BTreeSet::new());
+    let faults = Faults::new().slow_init(Who::actor::<Node>(), MILLI);
+    Sim::new().ignore_environment().faults(faults).run(|rt| {
+        let took = &took;
+        async move {
+            let probe = Probe::start(&rt).await;
+            assert_eq!(rt.uptime(), Duration::ZERO, "the probe is no node");
+            rt.start::<Node>(probe.actor().clone()).await.expect("a node");
+            assert!(rt.uptime() <= MILLI);
+            took.lock().insert(rt.uptime());
+        }
+    });
+    assert!(took.into_inner().len() > 50, "drawn from the seed");
+}
+
+#[test]
+fn starts_fail_as_often_as_they_are_told_to() {
+    let faults = Faults::new().fail_start(Who::actor::<Node>(), 2);
+    Sim::new().seeds(4).faults(faults).run(|rt| async move {
+        let probe = Probe::start(&rt).await;
+        for _ in 0..2 {
+            let failed = rt.start::<Node>(probe.actor().clone()).await.expect_err("it is to fail");
+            let StartError::Exit(reason) = failed else { panic!("{failed}") };
+            assert_eq!(reason.downcast_ref(), Some(&"a start that was to fail"));
+        }
+        rt.start::<Node>(probe.actor().clone()).await.expect("the third one");
+    });
+}

@@ -1,0 +1,210 @@
+//! What a failed run says of itself.
+
+use std::time::Duration;
+
+use whitebeam::prelude::*;
+use whitebeam_testkit::{FailureKind, Leaks, Probe, Sim, sim};
+
+/// Asks its friend when it is asked.
+struct Asker {
+    friend: Option<ActorRef<Ask>>,
+}
+
+enum Ask {
+    Friend(ActorRef<Ask>),
+    Question(Reply<()>),
+}
+
+impl Actor for Asker {
+    type Args = ();
+    type Msg = Ask;
+
+    async fn init((): (), _cx: &mut Context<Self>) -> Result<Self, ExitReason> {
+        Ok(Asker { friend: None })
+    }
+
+    async fn handle(&mut self, msg: Ask, _cx: &mut Context<Self>) -> Result<(), ExitReason> {
+        match msg {
+            Ask::Friend(friend) => self.friend = Some(friend),
+            Ask::Question(reply) => {
+                if let Some(friend) = &self.friend {
+                    friend.call(Ask::Question).no_timeout().await?;
+                }
+                reply.send(());
+            }
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn a_deadlock_names_who_waits_for_whom() {
+    let failure = Sim::new()
+        .try_run(|rt| async move {
+            let named = |name: &str| SpawnOptions::new().name(name);
+            let one = rt.with(named("one")).start::<Asker>(()).await.expect("one");
+            let two = rt.with(named("two")).start::<Asker>(()).await.expect("two");
+            one.cast(Ask::Friend(two.clone())).expect("sent");
+            two.cast(Ask::Friend(one.clone())).expect("sent");
+            one.call(Ask::Question).no_timeout().await.expect("never");
+        })
+        .expect_err("they wait for each other");
+    let FailureKind::Deadlock(waits) = &failure.kind else { panic!("{failure}") };
+    assert_eq!(
+        *waits,
+        [
+            "the test waits for the answer of <0.0.1> one Asker",
+            "<0.0.1> one Asker waits for the answer of <0.1.1> two Asker",
+            "<0.1.1> two Asker waits for the answer of <0.0.1> one Asker",
+            "in a circle: <0.0.1> one Asker -> <0.1.1> two Asker -> <0.0.1> one Asker",
+        ]
+    );
+    let text = failure.to_string();
+    assert!(text.contains("two Asker handles Ask#1 (a call)"), "{text}");
+}
+
+#[test]
+fn a_deadlock_names_who_is_suspended_without_a_call_and_whose_end_is_waited_for() {
+    struct Stuck;
+    impl Actor for Stuck {
+        type Args = bool;
+        type Msg = ();
+        async fn init(at_once: bool, cx: &mut Context<Self>) -> Result<Self, ExitReason> {
+            cx.me().cast(())?;
+            if at_once {
+                std::future::pending::<()>().await;
+            }
+            Ok(Stuck)
+        }
+        async fn handle(&mut self, (): (), _cx: &mut Context<Self>) -> Result<(), ExitReason> {
+            std::future::pending().await
+        }
+    }
+    let failure = Sim::new()
+        .try_run(|rt| async move {
+            let (one, _two) = (rt.spawn::<Stuck>(false), rt.spawn::<Stuck>(true));
+            rt.down(&one).await;
+        })
+        .expect_err("it never ends");
+    let FailureKind::Deadlock(waits) = &failure.kind else { panic!("{failure}") };
+    assert_eq!(
+        *waits,
+        [
+            "the test waits for the end of <0.0.1> Stuck",
+            "<0.0.1> Stuck is suspended in ()#0",
+            "<0.1.1> Stuck is suspended in init",
+        ]
+    );
+}
+
+#[test]
+fn a_panic_and_an_error_of_the_test_fail_the_run() {
+    let failure = Sim::new()
+        .try_run(|_rt| async move { Err::<(), _>("not what was hoped for") })
+        .expect_err("an error");
+    assert!(matches!(&failure.kind, FailureKind::Returned(text) if text.contains("hoped for")));
+    let failure = Sim::new()
+        .try_run(|rt| async move {
+            if rt.seed() < 8 {
+                // No word of the panic hook: it is not called for this.
+                std::panic::resume_unwind(Box::new(format!("seed {}", rt.seed())));
+            }
+        })
+        .expect_err("a panic");
+    assert!(
+        matches!(&failure.kind, FailureKind::Panicked(text) if *text == format!("seed {}", failure.seed))
+    );
+}
+
+#[test]
+fn a_failure_says_how_to_repeat_it() {
+    let failure = Sim::new()
+        .ignore_environment()
+        .try_run(|rt| async move { if rt.seed() == 5 { Err("found") } else { Ok(()) } })
+        .expect_err("seed 5");
+    assert_eq!((failure.seed, failure.runs), (5, 6));
+    assert_eq!(
+        failure.replay,
+        "WHITEBEAM_SEED=5 cargo test -p whitebeam-testkit -- --exact reports::a_failure_says_how_to_repeat_it"
+    );
+    assert!(failure.to_string().ends_with(&failure.replay));
+}
+
+#[test]
+fn what_is_left_is_counted_and_can_be_forbidden() {
+    let leaves = |leaks| {
+        Sim::new().leaks(leaks).try_run(|rt| async move {
+            let probe = Probe::<u32>::start(&rt).await;
+            rt.exit(probe.actor(), ExitReason::Kill);
+            let hung = rt.start::<Asker>(()).await.expect("an asker");
+            hung.cast(Ask::Friend(hung.clone())).expect("sent");
+            let question = hung.call(Ask::Question).timeout(Duration::from_secs(60)).owned();
+            rt.spawn_task(async move { question.await.is_ok() }).detach();
+            rt.run_until_idle().await;
+        })
+    };
+    for leaks in [Leaks::Allow, Leaks::MustStop] {
+        let report = leaves(leaks).expect("left, and able to stop");
+        let left = &report.runs[0].left;
+        assert_eq!((left.processes.len(), left.unread(), left.timers), (1, 1, 1), "{left}");
+        assert_eq!(left.processes[0].1, "Asker");
+    }
+    let failure = leaves(Leaks::Forbid).expect_err("left");
+    assert!(matches!(failure.kind, FailureKind::Leaked(_)), "{failure}");
+    let text = failure.to_string();
+    assert!(text.contains("1 processes, 1 timers, 1 unread messages"), "{text}");
+}
+
+#[test]
+fn what_does_not_stop_fails_the_run() {
+    struct Stubborn;
+    impl Actor for Stubborn {
+        type Args = ();
+        type Msg = ();
+        async fn init((): (), _cx: &mut Context<Self>) -> Result<Self, ExitReason> {
+            Ok(Stubborn)
+        }
+        async fn handle(&mut self, (): (), _cx: &mut Context<Self>) -> Result<(), ExitReason> {
+            Ok(())
+        }
+        async fn terminate(&mut self, _reason: &ExitReason, _cx: &mut Context<Self>) {
+            std::future::pending().await
+        }
+    }
+    let test = |rt: whitebeam_testkit::TestRuntime| async move {
+        rt.start::<Stubborn>(()).await.map(|_| ())
+    };
+    let failure = Sim::new().try_run(test).expect_err("it waits in its terminate");
+    assert!(matches!(failure.kind, FailureKind::DoesNotStop(_)), "{failure}");
+    assert!(Sim::new().leaks(Leaks::Allow).try_run(test).is_ok());
+}
+
+#[test]
+fn ends_are_captured_with_their_reasons() {
+    struct Fragile;
+    impl Actor for Fragile {
+        type Args = ();
+        type Msg = &'static str;
+        async fn init((): (), _cx: &mut Context<Self>) -> Result<Self, ExitReason> {
+            Ok(Fragile)
+        }
+        async fn handle(
+            &mut self,
+            text: &'static str,
+            _cx: &mut Context<Self>,
+        ) -> Result<(), ExitReason> {
+            Err(ExitReason::custom(text))
+        }
+    }
+    sim(|rt| async move {
+        let fragile = rt.start::<Fragile>(()).await.expect("a fragile one");
+        let robust = rt.start::<Fragile>(()).await.expect("another");
+        fragile.cast("broken").expect("sent");
+        rt.exit(&robust, ExitReason::Shutdown);
+        rt.run_until_idle().await;
+        let crashes = rt.crashes();
+        assert_eq!(crashes.len(), 1, "{crashes:?}");
+        assert_eq!(crashes[0].0, fragile.pid());
+        assert_eq!(crashes[0].1.downcast_ref(), Some(&"broken"));
+    });
+}
