@@ -219,9 +219,9 @@ impl LocalQueue {
         })
     }
 
-    /// Everything, in the order in which it would have run.
+    /// Everything, in the order in which it would have run. What is quiet is settled.
     pub(crate) fn drain(&self, mut f: impl FnMut(Runnable)) {
-        if let Some(runnable) = self.take_quiet() {
+        if let Some(runnable) = self.take_quiet().and_then(Runnable::settle) {
             f(runnable);
         }
         if let Some(runnable) = self.take_slot() {

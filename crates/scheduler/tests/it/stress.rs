@@ -119,21 +119,23 @@ fn many_senders_outside_and_inside() {
     const SENDERS: u64 = 3;
     for workers in WORKERS {
         let scheduler = scheduler(workers);
-        let handled = counter();
+        let (number, handled) = (counter(), counter());
         let sent = counter();
         // A message with hops left goes on to another target: sends from workers.
         let ring: Arc<whitebeam_sync::shim::Mutex<Vec<&'static Target>>> = Arc::default();
         for at in 0..TARGETS {
-            let (handled, sent, others) =
-                (Arc::clone(&handled), Arc::clone(&sent), Arc::clone(&ring));
+            let (numbers, handled) = (Arc::clone(&number), Arc::clone(&handled));
+            let (sent, others) = (Arc::clone(&sent), Arc::clone(&ring));
             let target = Target::new(scheduler.handle(), move |_, _| {
-                let number = handled.fetch_add(1, Ordering::AcqRel);
+                let number = numbers.fetch_add(1, Ordering::AcqRel);
                 if number % 4 != 0 {
                     let to = (at + number) % TARGETS;
                     let to = others.lock()[to as usize];
                     sent.fetch_add(1, Ordering::AcqRel);
                     if number % 3 == 0 { to.send_back() } else { to.send() }
                 }
+                // Behind what it sent: as many handled as sent means that nothing is under way.
+                handled.fetch_add(1, Ordering::AcqRel);
             });
             ring.lock().push(target);
         }
