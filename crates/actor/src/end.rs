@@ -186,7 +186,7 @@ fn release_resources(cell: CellPtr) {
     if let Some(name) = ext.name.take() {
         cell.shared().names().remove(&name, cell.pid());
     }
-    for timer in std::mem::take(&mut ext.timers).into_pending() {
+    for timer in ext.timers.take().into_iter().flat_map(|timers| timers.into_pending()) {
         // With the message or the closure, which are the user's.
         let _ = contain(|| timer.cancel(cell.shared()));
     }
@@ -199,17 +199,24 @@ fn fire(cell: CellPtr, reason: &ExitReason) {
     // SAFETY: the caller owns the cell.
     let Some(ext) = (unsafe { Ext::get(cell) }) else { return };
     let pid = cell.pid();
-    for (_, half) in in_order(cell, std::mem::take(&mut ext.links)) {
-        if let Some(other) = half.into_other() {
-            signal::send_exit(other.ptr(), Some(pid), reason.clone(), true);
+    // Most have none of one kind or the other: a look is cheaper than a walk through nothing.
+    if !ext.links.is_empty() {
+        for (_, half) in in_order(cell, std::mem::take(&mut ext.links)) {
+            if let Some(other) = half.into_other() {
+                signal::send_exit(other.ptr(), Some(pid), reason.clone(), true);
+            }
         }
     }
-    for (_, watcher) in in_order(cell, std::mem::take(&mut ext.watchers)) {
-        watcher.fire(Down { pid, reason: reason.clone() });
+    if !ext.watchers.is_empty() {
+        for (_, watcher) in in_order(cell, std::mem::take(&mut ext.watchers)) {
+            watcher.fire(Down { pid, reason: reason.clone() });
+        }
     }
-    for (id, watched) in in_order(cell, std::mem::take(&mut ext.monitors)) {
-        // With the constructor, which is the user's.
-        let _ = contain(|| watched.forget((pid.in_runtime(), id)));
+    if !ext.monitors.is_empty() {
+        for (id, watched) in in_order(cell, std::mem::take(&mut ext.monitors)) {
+            // With the constructor, which is the user's.
+            let _ = contain(|| watched.forget((pid.in_runtime(), id)));
+        }
     }
 }
 

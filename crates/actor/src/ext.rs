@@ -56,7 +56,7 @@ pub(crate) struct Ext {
     /// Counts monitors and timers of this process.
     pub(crate) next_id: u64,
     /// Timers that were set and have not fired.
-    pub(crate) timers: timer::Set,
+    pub(crate) timers: Option<Box<timer::Set>>,
     /// The name that it is registered under.
     pub(crate) name: Option<crate::Name>,
 }

@@ -177,7 +177,7 @@ unsafe fn set(cell: CellPtr, after: Duration, what: What) -> TimerRef {
     let id = ext.next_id();
     let deadline = cell.shared().scheduler().now().saturating_add(after);
     if let Some(key) = arm(cell, deadline, id) {
-        ext.timers.insert(id, Pending { key, deadline, what });
+        ext.timers.get_or_insert_default().insert(id, Pending { key, deadline, what });
     }
     TimerRef { owner: cell.pid(), id }
 }
@@ -191,7 +191,7 @@ pub(crate) unsafe fn cancel(cell: CellPtr, timer: TimerRef) -> Option<Duration> 
         return None;
     }
     // SAFETY: the caller's word.
-    let pending = unsafe { Ext::get(cell) }?.timers.remove(timer.id)?;
+    let pending = unsafe { Ext::get(cell) }?.timers.as_mut()?.remove(timer.id)?;
     let scheduler = cell.shared().scheduler();
     let left = pending.deadline.saturating_since(scheduler.now());
     let _ = scheduler.cancel(pending.key);
@@ -203,19 +203,18 @@ pub(crate) unsafe fn cancel(cell: CellPtr, timer: TimerRef) -> Option<Duration> 
 pub(crate) fn fired(cell: CellPtr, cursor: &mut Cursor, id: u64) {
     let scheduler = cell.shared().scheduler();
     // SAFETY: called in the drain of the owner's run.
-    let due = unsafe { Ext::get(cell) }.and_then(|ext| ext.timers.deadline(id));
+    let due = unsafe { Ext::get(cell) }.and_then(|ext| ext.timers.as_ref()?.deadline(id));
     // Not due: an interval's tick that came before its turn, by another timer, is told of late.
     let Some(due) = due.filter(|due| *due <= scheduler.now()) else { return };
     // SAFETY: as above, anew each time: what is delivered runs the user's code.
-    while let Some(first) = unsafe { Ext::of(cell) }.timers.first_before(due) {
-        // SAFETY: as above.
-        if let Some(pending) = unsafe { Ext::of(cell) }.timers.remove(first) {
+    let set = || unsafe { Ext::of(cell) }.timers.get_or_insert_default();
+    while let Some(first) = set().first_before(due) {
+        if let Some(pending) = set().remove(first) {
             let _ = scheduler.cancel(pending.key);
             tick(cell, cursor, first, pending);
         }
     }
-    // SAFETY: as above.
-    if let Some(pending) = unsafe { Ext::of(cell) }.timers.remove(id) {
+    if let Some(pending) = set().remove(id) {
         tick(cell, cursor, id, pending);
     }
 }
@@ -245,7 +244,10 @@ fn tick(cell: CellPtr, cursor: &mut Cursor, id: u64, pending: Pending) {
         if let Some(key) = arm(cell, deadline, id) {
             let what = What::Every { period, make };
             // SAFETY: called in the drain of the owner's run.
-            unsafe { Ext::of(cell) }.timers.insert(id, Pending { key, deadline, what });
+            unsafe { Ext::of(cell) }
+                .timers
+                .get_or_insert_default()
+                .insert(id, Pending { key, deadline, what });
         }
     }
 }

@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use support::puppet::{Plain, Script, Tidy, ask, because, later, now, plain};
-use whitebeam_actor::{Actor, ActorRef, Context, ExitReason, Handle, Runtime};
+use whitebeam_actor::{Actor, ActorRef, CallError, Context, ExitReason, Handle, Runtime};
 
 type Trace = Arc<Mutex<Vec<String>>>;
 
@@ -185,7 +185,7 @@ fn a_simulation_is_dropped_while_another_thread_drives_it() {
                 })
             });
             let answered = answer.blocking();
-            // It waits for the end, and finds nobody then.
+            // It comes before the drop has the simulation to itself, or waits for the end and finds nobody then.
             let late = puppet.call(|reply| {
                 now(move |_| {
                     reply.send(());
@@ -198,7 +198,7 @@ fn a_simulation_is_dropped_while_another_thread_drives_it() {
         drop(rt);
         let (answered, late) = other.join().expect("no panic on the other thread");
         assert_eq!(answered.expect("the handler ran to its end"), 7);
-        assert!(late.is_err(), "{late:?}");
+        assert!(!matches!(late, Err(CallError::Timeout { .. })), "{late:?}");
         assert_eq!(Arc::strong_count(&token), 1, "what was spawned meanwhile is gone");
     }
 }

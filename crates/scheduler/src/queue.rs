@@ -131,18 +131,21 @@ impl LocalQueue {
     #[inline]
     pub(crate) fn keep_quiet(&self, quiet: Runnable) -> Kept {
         let is_last = self.remote.slot.is_empty();
-        if self.remote.quiet.is_empty() {
-            if is_last || !self.is_worth_keeping() {
-                return Kept::settle(quiet);
-            }
-            // SAFETY: this is the owner's end, on its one thread (see the type).
-            let before = unsafe { self.remote.quiet.replace(quiet.into_raw()) };
-            debug_assert!(before.is_none(), "the owner alone fills it");
-            return Kept::Settled;
+        if self.remote.quiet.is_empty() && (is_last || !self.is_worth_keeping()) {
+            return Kept::settle(quiet);
         }
+        self.exchange_quiet(quiet, is_last)
+    }
+
+    /// Puts it there, and looks at what was there before.
+    #[inline(never)]
+    fn exchange_quiet(&self, quiet: Runnable, is_last: bool) -> Kept {
         // SAFETY: this is the owner's end, on its one thread (see the type).
-        let before = unsafe { self.remote.quiet.replace(quiet.into_raw()) }.map(from_slot);
-        if let Some(before) = before.and_then(Runnable::settle) {
+        let Some(before) = unsafe { self.remote.quiet.replace(quiet.into_raw()) }.map(from_slot)
+        else {
+            return if is_last { self.settle_kept() } else { Kept::Settled };
+        };
+        if let Some(before) = before.settle() {
             self.luck.set(LUCK);
             // As in `pop`: a pair that keeps itself going leaves the deque its share.
             if is_last && self.slot_runs.get() < SLOT_RUNS {
@@ -152,10 +155,11 @@ impl LocalQueue {
             return Kept::Scheduled(before);
         }
         self.was_in_vain();
-        if is_last || self.luck.get() < 0 {
-            return self.take_quiet().map_or(Kept::Settled, Kept::settle);
-        }
-        Kept::Settled
+        if is_last || self.luck.get() < 0 { self.settle_kept() } else { Kept::Settled }
+    }
+
+    fn settle_kept(&self) -> Kept {
+        self.take_quiet().map_or(Kept::Settled, Kept::settle)
     }
 
     #[inline]
@@ -244,6 +248,7 @@ pub(crate) enum Kept {
 }
 
 impl Kept {
+    #[inline]
     fn settle(quiet: Runnable) -> Self {
         quiet.settle().map_or(Kept::Settled, Kept::Scheduled)
     }

@@ -2,6 +2,7 @@
 
 use std::{
     future::{Future, poll_fn},
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
     task::Poll,
     time::Duration,
@@ -9,7 +10,10 @@ use std::{
 
 use whitebeam_actor::{Handle, Runtime};
 
-use crate::{failure::Outcome, sim::Sim};
+use crate::{
+    failure::Outcome,
+    sim::{Sim, panic_text},
+};
 
 /// Runs a test on simulated runtimes with 16 seeds, then on threads, with one worker and with four:
 /// [`Everywhere`] with its defaults.
@@ -87,7 +91,8 @@ impl Everywhere {
         self
     }
 
-    /// How long the test may wait, in the time of its runtime, real or virtual. Default: 60 seconds.
+    /// How long the test may wait, in the time of its runtime, real or virtual. Default: 60 seconds. A simulated
+    /// run in which nothing can happen any more fails as a deadlock before.
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
         self
@@ -106,10 +111,7 @@ impl Everywhere {
     {
         let deadline = self.deadline;
         if let Some(sim) = self.sim {
-            sim.run(|rt| {
-                let (handle, test) = (rt.handle(), test(rt.handle()));
-                async move { within(&handle, deadline, test).await }
-            });
+            sim.deadline(deadline).run(|rt| test(rt.handle()));
         }
         for workers in self.workers {
             let place = format!("{workers} workers");
@@ -117,9 +119,11 @@ impl Everywhere {
                 Ok(rt) => rt,
                 Err(error) => panic!("no runtime of {place}: {error}"),
             };
-            let outcome = rt.block_on(within(&rt, deadline, test(rt.handle())));
-            if let Err(text) = outcome {
-                panic!("on {place}: {text}");
+            let run = || rt.block_on(within(&rt, deadline, test(rt.handle())));
+            match catch_unwind(AssertUnwindSafe(run)) {
+                Ok(Ok(())) => {}
+                Ok(Err(text)) => panic!("on {place}: {text}"),
+                Err(payload) => panic!("on {place}: the test panicked: {}", panic_text(&*payload)),
             }
             stop(&rt, &place);
         }
@@ -150,7 +154,8 @@ where
     let (mut test, mut time) = (pin!(test), pin!(rt.sleep(deadline)));
     poll_fn(|cx| {
         if let Poll::Ready(outcome) = test.as_mut().poll(cx) {
-            return Poll::Ready(outcome.failure().map_or(Ok(()), Err));
+            let returned = |text| Err(format!("the test returned an error: {text}"));
+            return Poll::Ready(outcome.failure().map_or(Ok(()), returned));
         }
         let late = || Err(format!("the test has waited for {deadline:?}"));
         time.as_mut().poll(cx).map(|()| late())

@@ -112,6 +112,9 @@ pub enum FailureKind {
     Deadlock(Vec<String>),
     /// More turns than [`Sim::max_steps`](crate::Sim::max_steps): who waits for whom, a line each.
     TooLong(Vec<String>),
+    /// The test still waited when so much virtual time had passed, which is the deadline of
+    /// [`Everywhere`](crate::Everywhere): who waits for whom, a line each.
+    TooLate(Duration, Vec<String>),
     /// Something is left that [`Leaks::Forbid`] forbids.
     Leaked(Left),
     /// Something is left that does not stop.
@@ -157,7 +160,11 @@ impl fmt::Display for FailureKind {
                 lines(f, waits)
             }
             FailureKind::TooLong(waits) => {
-                f.write_str("the run does not come to an end; at the last step")?;
+                f.write_str("the run does not come to an end within the turns that it may take")?;
+                lines(f, waits)
+            }
+            FailureKind::TooLate(deadline, waits) => {
+                write!(f, "the test has waited for {deadline:?}")?;
                 lines(f, waits)
             }
             FailureKind::Leaked(left) => write!(f, "the test is over, and something is {left}"),

@@ -76,6 +76,9 @@ impl fmt::Display for Who {
 /// When they strike is drawn from the seed, by a generator of their own: a fault that is added does not change
 /// the choices of the scheduler before it strikes. What they did is in the trace.
 ///
+/// Several may be meant for one message or one start, in whichever order they were added: a crash or a failed start
+/// comes at once, instead of a delay, one of several; of several delays the longest counts.
+///
 /// ```
 /// use whitebeam::prelude::*;
 /// use whitebeam_testkit::{Faults, Probe, Sim, Who};

@@ -83,10 +83,28 @@ struct State {
     lifecycle: Vec<Lived>,
     /// All reasons that were seen: what entries refer to, and what is dropped when the run is over.
     reasons: Vec<ExitReason>,
-    waits: BTreeMap<u64, (Option<Pid>, Pid, &'static str)>,
+    waits: BTreeMap<u64, Waiting>,
+    /// The test's own code is running.
+    in_the_test: bool,
     plan: Plan,
     /// Taken out when the run is over.
     handle: Option<Handle>,
+}
+
+/// A wait that is not over.
+struct Waiting {
+    by: By,
+    on: Pid,
+    /// What is waited for, in words.
+    what: &'static str,
+}
+
+/// Who waits.
+enum By {
+    Process(Pid),
+    Test,
+    /// A task that the program has spawned.
+    Task,
 }
 
 impl Recorder {
@@ -100,6 +118,7 @@ impl Recorder {
             lifecycle: Vec::new(),
             reasons: Vec::new(),
             waits: BTreeMap::new(),
+            in_the_test: false,
             plan,
             handle: None,
         };
@@ -115,6 +134,12 @@ impl Recorder {
     pub(crate) fn detach(&self) {
         let handle = self.state.lock().handle.take();
         drop(handle);
+    }
+
+    /// The test's own code is about to run.
+    pub(crate) fn in_the_test(&self) -> InTheTest<'_> {
+        self.state.lock().in_the_test = true;
+        InTheTest(self)
     }
 
     pub(crate) fn lifecycle(&self) -> Vec<Lived> {
@@ -152,10 +177,14 @@ impl Recorder {
         let who = |pid: Pid| state.label(pid);
         let mut lines = Vec::new();
         let mut waiting = BTreeMap::new();
-        for (by, on, what) in state.waits.values() {
-            let by_label = by.map_or_else(|| "the test".to_owned(), who);
+        for Waiting { by, on, what } in state.waits.values() {
+            let by_label = match by {
+                By::Process(pid) => who(*pid),
+                By::Test => "the test".to_owned(),
+                By::Task => "a task".to_owned(),
+            };
             lines.push(format!("{by_label} waits for {what} of {}", who(*on)));
-            if let Some(by) = by {
+            if let By::Process(by) = by {
                 waiting.insert(*by, *on);
             }
         }
@@ -170,6 +199,15 @@ impl Recorder {
             lines.push(format!("in a circle: {}", names.join(" -> ")));
         }
         lines
+    }
+}
+
+/// The test's own code runs as long as this lives.
+pub(crate) struct InTheTest<'a>(&'a Recorder);
+
+impl Drop for InTheTest<'_> {
+    fn drop(&mut self) {
+        self.0.state.lock().in_the_test = false;
     }
 }
 
@@ -274,7 +312,12 @@ impl State {
             }
             Event::TimerFired { pid } => self.note(at, pid, What::TimerFires),
             Event::Waits { id, who, on, what } => {
-                self.waits.insert(id, (who, on, entry::wait(what)));
+                let by = match who {
+                    Some(pid) => By::Process(pid),
+                    None if self.in_the_test => By::Test,
+                    None => By::Task,
+                };
+                self.waits.insert(id, Waiting { by, on, what: entry::wait(what) });
                 if let Some(who) = who {
                     self.note(at, who, What::Waits { on, what });
                 }

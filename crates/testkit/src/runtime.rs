@@ -15,6 +15,9 @@ use whitebeam_actor::{ExitReason, Handle, Pid};
 
 use crate::record::{Life, Lived, Recorder};
 
+/// The last moment of a runtime's clock, which counts nanoseconds in 64 bits.
+const CLOCK_END: Duration = Duration::from_nanos(u64::MAX);
+
 /// The runtime of one simulated run: a [`Handle`], and what only a simulation can do.
 #[derive(Clone)]
 pub struct TestRuntime {
@@ -70,6 +73,8 @@ impl TestRuntime {
     /// Moves the clock by `time`, from one deadline to the next; what is due runs meanwhile. Ready when the clock
     /// is there and nothing can run any more.
     ///
+    /// The clock ends after 584 years, and goes no further.
+    ///
     /// [`Handle::sleep`] is ready at that time too, but races with what else is due then.
     ///
     /// ```
@@ -82,7 +87,7 @@ impl TestRuntime {
     /// });
     /// ```
     pub fn advance(&self, time: Duration) -> impl Future<Output = ()> + Send + 'static + use<> {
-        let at = self.handle.uptime().saturating_add(time);
+        let at = self.handle.uptime().saturating_add(time).min(CLOCK_END);
         Rest { control: self.control.clone(), target: Target::Time(at), asked: None }
     }
 

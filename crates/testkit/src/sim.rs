@@ -3,7 +3,7 @@
 mod drive;
 mod replay;
 
-use std::{future::Future, panic::Location, time::Duration};
+use std::{future::Future, ops::RangeInclusive, panic::Location, time::Duration};
 
 use crate::{
     failure::{Failure, Leaks, Outcome, Report},
@@ -71,6 +71,8 @@ pub struct Sim {
     faults: Faults,
     leaks: Leaks,
     max_steps: u64,
+    /// How long the test may wait, in virtual time; `None`: as long as there is something to wait for.
+    deadline: Option<Duration>,
     trace: usize,
 }
 
@@ -85,14 +87,15 @@ impl Sim {
             faults: Faults::new(),
             leaks: Leaks::default(),
             max_steps: 1_000_000,
+            deadline: None,
             trace: 64,
         }
     }
 
-    /// How many runs there are, with the seeds from 0 on. Default: 64. The environment variable
+    /// How many runs there are, with the seeds from 0 on, one at least. Default: 64. The environment variable
     /// `WHITEBEAM_SEEDS` can raise it.
     pub fn seeds(mut self, seeds: u64) -> Self {
-        self.seeds = seeds;
+        self.seeds = seeds.max(1);
         self
     }
 
@@ -127,10 +130,15 @@ impl Sim {
         self
     }
 
-    /// Turns of processes after which a run fails: it does not come to an end. Default: a million, which take
-    /// seconds.
+    /// Turns of processes and tasks after which a run fails: it does not come to an end. Those that take what the
+    /// test has left to its end count as well. Default: a million, which take seconds.
     pub fn max_steps(mut self, steps: u64) -> Self {
         self.max_steps = steps;
+        self
+    }
+
+    pub(crate) fn deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = Some(deadline);
         self
     }
 
@@ -199,11 +207,11 @@ impl Sim {
         Ok(Report { runs })
     }
 
-    fn seeds_to_run(&self) -> std::ops::Range<u64> {
+    fn seeds_to_run(&self) -> RangeInclusive<u64> {
         let variable = |name| if self.environment { replay::number(name) } else { None };
         match variable(SEED_VARIABLE).or(self.only) {
-            Some(seed) => seed..seed.saturating_add(1),
-            None => 0..variable(SEEDS_VARIABLE).unwrap_or(0).max(self.seeds),
+            Some(seed) => seed..=seed,
+            None => 0..=variable(SEEDS_VARIABLE).unwrap_or(0).max(self.seeds) - 1,
         }
     }
 }
@@ -218,7 +226,7 @@ impl Default for Sim {
 const STOP: Duration = Duration::from_secs(10);
 
 /// The text of a panic.
-fn panic_text(payload: &(dyn std::any::Any + Send)) -> String {
+pub(crate) fn panic_text(payload: &(dyn std::any::Any + Send)) -> String {
     match (payload.downcast_ref::<&str>(), payload.downcast_ref::<String>()) {
         (Some(text), _) => (*text).to_owned(),
         (_, Some(text)) => text.clone(),

@@ -86,33 +86,39 @@ impl Plan {
         };
         let sender = sender.and_then(|sender| processes.get(&sender));
         let is_init = moment == Moment::Init;
+        // All rules are asked, whatever comes of those before them: none takes another's place.
+        let (mut end, mut held_up) = (None, Duration::ZERO);
         for armed in &mut self.rules {
             match &mut armed.rule {
                 Rule::Crash { who, times, within } if !is_init && who.is(process) && *times > 0 => {
-                    armed.countdown -= 1;
-                    if armed.countdown == 0 {
+                    if armed.countdown > 1 {
+                        armed.countdown -= 1;
+                    } else if end.is_none() {
                         *times -= 1;
                         armed.countdown = self.rng.range(1..u64::from(*within) + 1);
-                        return Intervention::Crash("crashed by a fault");
+                        end = Some(Intervention::Crash("crashed by a fault"));
                     }
                 }
-                Rule::FailStart { who, times } if is_init && who.is(process) && *times > 0 => {
+                Rule::FailStart { who, times }
+                    if is_init && end.is_none() && who.is(process) && *times > 0 =>
+                {
                     *times -= 1;
-                    return Intervention::Fail(ExitReason::custom("a start that was to fail"));
+                    let reason = ExitReason::custom("a start that was to fail");
+                    end = Some(Intervention::Fail(reason));
                 }
                 Rule::SlowInit { who, most } if is_init && who.is(process) => {
-                    return delay(up_to(&mut self.rng, *most));
+                    held_up = held_up.max(up_to(&mut self.rng, *most));
                 }
                 Rule::Delay { from, to, most } if !is_init && to.is(process) => {
                     let is_from = from.is_any() || sender.is_some_and(|sender| from.is(sender));
                     if is_from && self.rng.chance(0.5) {
-                        return delay(up_to(&mut self.rng, *most));
+                        held_up = held_up.max(up_to(&mut self.rng, *most));
                     }
                 }
                 _ => {}
             }
         }
-        Intervention::Nothing
+        end.unwrap_or_else(|| delay(held_up))
     }
 }
 

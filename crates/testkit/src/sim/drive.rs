@@ -10,7 +10,6 @@ use std::{
     any::Any,
     future::{Future, poll_fn},
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker},
     time::Duration,
@@ -49,9 +48,10 @@ where
         let mut driver = Driver { steps, rt: &rt, control: &control, recorder: &recorder, sim };
         let outcome = driver.test(|| test(given));
         elapsed = rt.uptime();
-        outcome.and_then(|()| driver.left())
+        let left = outcome.and_then(|()| caught(|| driver.left()))?;
+        caught(|| driver.stop())?;
+        Ok(left)
     });
-    let outcome = outcome.and_then(|left| stop(&rt, sim.leaks).map(|()| left));
     let steps = rt.steps(|steps| steps.count());
     let (digest, trace) = (recorder.digest(), recorder.trace());
     recorder.detach();
@@ -64,13 +64,10 @@ where
     Ok(Run { seed, steps, elapsed, digest, trace, left })
 }
 
-/// Tells what is left to stop.
-fn stop(rt: &Runtime, leaks: Leaks) -> Result<(), FailureKind> {
-    if leaks == Leaks::Allow {
-        return Ok(());
-    }
-    let report = rt.block_on(rt.shutdown(STOP));
-    if report.is_clean() { Ok(()) } else { Err(FailureKind::DoesNotStop(report)) }
+/// A panic is a failure of the run.
+fn caught<T>(run: impl FnOnce() -> Result<T, FailureKind>) -> Result<T, FailureKind> {
+    let panicked = |payload: Box<dyn Any + Send>| FailureKind::Panicked(panic_text(&*payload));
+    catch_unwind(AssertUnwindSafe(run)).map_err(panicked).flatten()
 }
 
 struct Driver<'a, 'b> {
@@ -87,39 +84,52 @@ impl Driver<'_, '_> {
     where
         Fut: Future<Output: Outcome>,
     {
-        let ran = catch_unwind(AssertUnwindSafe(|| {
-            let turn = Arc::new(Turn::default());
-            let task = self.rt.spawn_task(turn.clone().stand_for());
-            let mut future = Box::pin(make());
-            let outcome = self.drive(&turn, future.as_mut());
-            drop(future);
-            drop(task);
-            outcome
-        }));
-        let panicked = |payload: Box<dyn Any + Send>| FailureKind::Panicked(panic_text(&*payload));
-        match ran.map_err(panicked)??.failure() {
+        let output = caught(|| self.drive(make, self.sim.deadline))?;
+        match caught(|| Ok(output.failure()))? {
             None => Ok(()),
             Some(text) => Err(FailureKind::Returned(text)),
         }
     }
 
+    /// Tells what is left to stop. Step by step as the test was: what never rests is not waited for without end.
+    fn stop(&mut self) -> Result<(), FailureKind> {
+        if self.sim.leaks == Leaks::Allow {
+            return Ok(());
+        }
+        let rt = self.rt;
+        let report = self.drive(|| rt.shutdown(STOP), None)?;
+        if report.is_clean() { Ok(()) } else { Err(FailureKind::DoesNotStop(report)) }
+    }
+
+    /// Steps the runtime until a future is ready that goes on when its turn has come.
     fn drive<Fut: Future>(
         &mut self,
-        turn: &Turn,
-        mut test: Pin<&mut Fut>,
+        make: impl FnOnce() -> Fut,
+        deadline: Option<Duration>,
     ) -> Result<Fut::Output, FailureKind> {
+        let turn = Arc::new(Turn::default());
+        // Cancelled when it is dropped.
+        let _task = self.rt.spawn_task(turn.clone().stand_for());
+        let mut future = Box::pin(make());
         loop {
             if let Some(waker) = turn.take() {
                 let mut cx = Context::from_waker(&waker);
-                if let Poll::Ready(output) = test.as_mut().poll(&mut cx) {
+                let _inside = self.recorder.in_the_test();
+                if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
                     return Ok(output);
                 }
             }
             if self.steps.count() >= self.sim.max_steps {
                 return Err(FailureKind::TooLong(self.recorder.waits()));
             }
-            if !self.steps.step() && !self.let_time_pass() {
+            if self.steps.step() {
+                continue;
+            }
+            if !self.let_time_pass() {
                 return Err(FailureKind::Deadlock(self.recorder.waits()));
+            }
+            if let Some(deadline) = deadline.filter(|deadline| self.rt.uptime() > *deadline) {
+                return Err(FailureKind::TooLate(deadline, self.recorder.waits()));
             }
         }
     }

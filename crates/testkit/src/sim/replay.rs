@@ -6,10 +6,10 @@ use super::SEED_VARIABLE;
 
 /// The number in an environment variable, if that is set.
 pub(super) fn number(variable: &str) -> Option<u64> {
-    let text = env::var(variable).ok()?;
-    match text.trim().parse() {
-        Ok(number) => Some(number),
-        Err(_) => panic!("the environment variable {variable} is {text:?}, which is no number"),
+    let text = env::var_os(variable)?;
+    match text.to_str().map(|text| text.trim().parse()) {
+        Some(Ok(number)) => Some(number),
+        _ => panic!("the environment variable {variable} is {text:?}, which is no number"),
     }
 }
 

@@ -30,6 +30,8 @@ impl Priorities {
     pub(super) fn new(seed: u64, changes: u32) -> Self {
         let mut seeded = Seeded::new(seed);
         let length = LENGTHS.start + seeded.choose(Point::Next, LENGTHS.len());
+        // More than the longest run has steps change nothing more.
+        let changes = changes.min(1 << (LENGTHS.end - 1));
         let mut draw = || 1 + seeded.choose(Point::Next, 1 << length) as u64;
         let mut changes: Vec<u64> = (0..changes).map(|_| draw()).collect();
         changes.sort_unstable_by(|one, other| other.cmp(one));

@@ -141,3 +141,24 @@ fn starts_fail_as_often_as_they_are_told_to() {
         rt.start::<Node>(probe.actor().clone()).await.expect("the third one");
     });
 }
+
+#[test]
+fn faults_do_not_take_each_others_place() {
+    let node = Who::actor::<Node>;
+    let faults = Faults::new()
+        .slow_init(node(), MILLI)
+        .fail_start(node(), 1)
+        .delay(Who::any(), node(), MILLI)
+        .crash_within(node(), 1, 3);
+    Sim::new().seeds(16).faults(faults).run(|rt| async move {
+        let probe = Probe::start(&rt).await;
+        rt.start::<Node>(probe.actor().clone()).await.expect_err("the first one");
+        let node = rt.start::<Node>(probe.actor().clone()).await.expect("the second one");
+        for number in 0..3 {
+            let _ = node.cast(number);
+        }
+        rt.advance(4 * MILLI).await;
+        assert!(probe.take().len() < 3);
+        assert_eq!(rt.crashes().len(), 2, "the failed start, and one of three messages");
+    });
+}

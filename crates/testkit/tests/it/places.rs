@@ -1,9 +1,18 @@
 //! One test in all places.
 
-use std::{panic::catch_unwind, time::Duration};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    time::Duration,
+};
 
 use parking_lot::Mutex;
-use whitebeam_testkit::{Everywhere, Sim, everywhere};
+use whitebeam_testkit::{Everywhere, Probe, Sim, everywhere};
+
+/// The text of the panic that `run` ends with.
+fn text_of(run: impl FnOnce()) -> String {
+    let panic = catch_unwind(AssertUnwindSafe(run)).expect_err("it fails");
+    panic.downcast_ref::<String>().cloned().expect("a text")
+}
 
 #[test]
 fn a_test_runs_simulated_and_on_one_and_on_four_workers() {
@@ -28,13 +37,48 @@ fn a_test_that_waits_for_ever_fails_in_each_place() {
                 .deadline(deadline)
                 .run(|_rt| async { std::future::pending::<()>().await })
         };
-        let panic =
-            catch_unwind(std::panic::AssertUnwindSafe(wait)).expect_err("it waits for ever");
-        panic.downcast_ref::<String>().cloned().expect("a text")
+        text_of(wait)
     };
     let text = forever(Everywhere::new().only_threaded().workers(&[2]));
     assert_eq!(text, "on 2 workers: the test has waited for 20ms");
     let text = forever(Everywhere::new().simulated(Sim::new().seeds(1)));
-    assert!(text.contains("the test has waited for 20ms"), "{text}");
+    assert!(text.contains("deadlock: nothing can run"), "{text}");
     assert!(text.contains("WHITEBEAM_SEED="), "{text}");
+}
+
+#[test]
+fn a_simulated_test_that_misses_its_deadline_says_who_waits() {
+    let places = Everywhere::new().simulated(Sim::new().seeds(1)).workers(&[]);
+    let wait = || {
+        places.deadline(Duration::from_secs(10)).run(|rt| async move {
+            let probe = Probe::<u32>::start(&rt).await;
+            let clock = rt.clone();
+            let ticks = async move {
+                loop {
+                    clock.sleep(Duration::from_secs(1)).await;
+                }
+            };
+            rt.spawn_task(ticks).detach();
+            rt.down(probe.actor()).await;
+        })
+    };
+    let text = text_of(wait);
+    assert!(text.contains("the test has waited for 10s"), "{text}");
+    assert!(text.contains("the test waits for the end of <0.0.1> Catcher<u32>"), "{text}");
+}
+
+#[test]
+fn a_failure_on_threads_says_on_how_many() {
+    let on_two = || Everywhere::new().only_threaded().workers(&[2]);
+    // No word of the panic hook: it is not called for this.
+    let panics = || {
+        on_two().run(|_rt| async {
+            if true {
+                resume_unwind(Box::new("six, not seven"))
+            }
+        })
+    };
+    assert_eq!(text_of(panics), "on 2 workers: the test panicked: six, not seven");
+    let fails = || on_two().run(|_rt| async { Err::<(), _>(7) });
+    assert_eq!(text_of(fails), "on 2 workers: the test returned an error: 7");
 }

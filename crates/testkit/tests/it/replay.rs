@@ -181,6 +181,45 @@ fn the_environment_pins_a_seed_and_raises_their_number() {
     assert_eq!(seeds(&[(SEED_VARIABLE, "many")]), None, "no number: the test fails");
 }
 
+/// Prints what the runs came to, for the test below.
+#[test]
+fn prints_its_digests() {
+    for strategy in [Strategy::random(), Strategy::priorities(3)] {
+        let report = report(strategy);
+        let digests: Vec<_> = report.runs.iter().map(|run| (run.digest, run.steps)).collect();
+        println!("digests {digests:?}");
+    }
+}
+
+/// Another process has its memory elsewhere, and other seeds in std's hashers.
+#[test]
+fn the_same_seed_makes_the_same_run_in_another_process() {
+    let digests = || {
+        let program = std::env::current_exe().expect("this program");
+        let output = std::process::Command::new(program)
+            .args(["--exact", "replay::prints_its_digests", "--nocapture"])
+            .output()
+            .expect("it runs");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let lines =
+            text.split('\n').filter_map(|line| Some(line[line.find("digests [")?..].to_owned()));
+        lines.collect::<Vec<_>>()
+    };
+    let first = digests();
+    assert_eq!(first.len(), 2, "one of each strategy");
+    assert_eq!(first, digests());
+}
+
+#[test]
+fn the_last_seed_is_run_and_no_seeds_are_one() {
+    let seeds = |sim: Sim| -> Vec<u64> {
+        let report = sim.ignore_environment().run(|_rt| async {});
+        report.runs.iter().map(|run| run.seed).collect()
+    };
+    assert_eq!(seeds(Sim::new().seed(u64::MAX)), [u64::MAX]);
+    assert_eq!(seeds(Sim::new().seeds(0)), [0], "a test that runs nothing shows nothing");
+}
+
 #[test]
 fn random_numbers_are_part_of_the_run() {
     let draw = |seed| {

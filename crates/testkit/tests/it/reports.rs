@@ -180,6 +180,46 @@ fn what_does_not_stop_fails_the_run() {
 }
 
 #[test]
+fn what_never_rests_when_it_is_to_stop_fails_the_run() {
+    struct Restless;
+    impl Actor for Restless {
+        type Args = ();
+        type Msg = ();
+        async fn init((): (), _cx: &mut Context<Self>) -> Result<Self, ExitReason> {
+            Ok(Restless)
+        }
+        async fn handle(&mut self, (): (), _cx: &mut Context<Self>) -> Result<(), ExitReason> {
+            Ok(())
+        }
+        async fn terminate(&mut self, _reason: &ExitReason, _cx: &mut Context<Self>) {
+            std::future::poll_fn(|cx| {
+                cx.waker().wake_by_ref();
+                std::task::Poll::<()>::Pending
+            })
+            .await
+        }
+    }
+    let failure = Sim::new()
+        .max_steps(2_000)
+        .try_run(|rt| async move { rt.start::<Restless>(()).await.map(|_| ()) })
+        .expect_err("its clock stands still, so that no time to stop is ever over");
+    assert!(matches!(failure.kind, FailureKind::TooLong(_)), "{failure}");
+}
+
+#[test]
+fn a_task_that_waits_is_not_the_test() {
+    let failure = Sim::new()
+        .try_run(|rt| async move {
+            let probe = Probe::<u32>::start(&rt).await;
+            let end = rt.down(probe.actor());
+            rt.spawn_task(async move { drop(end.await) }).await;
+        })
+        .expect_err("it never ends");
+    let FailureKind::Deadlock(waits) = &failure.kind else { panic!("{failure}") };
+    assert_eq!(*waits, ["a task waits for the end of <0.0.1> Catcher<u32>"]);
+}
+
+#[test]
 fn ends_are_captured_with_their_reasons() {
     struct Fragile;
     impl Actor for Fragile {

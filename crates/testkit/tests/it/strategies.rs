@@ -60,3 +60,11 @@ fn the_default_finds_all_of_them_in_the_seeds_that_a_test_has() {
     finds("check, then act", &mixed, 64, 80, check_then_act);
     finds("restart race", &mixed, 64, 60, restart_race);
 }
+
+#[test]
+fn any_number_of_changes_will_do() {
+    for changes in [0, 1, u32::MAX] {
+        let sim = Sim::new().ignore_environment().seeds(4).strategy(Strategy::priorities(changes));
+        sim.run(|rt| async move { rt.run_until_idle().await });
+    }
+}

@@ -91,6 +91,15 @@ fn a_rest_that_was_given_up_holds_nobody_up() {
 }
 
 #[test]
+fn the_clock_has_an_end() {
+    Sim::new().seeds(2).run(|rt| async move {
+        rt.advance(Duration::MAX).await;
+        assert_eq!(rt.uptime(), Duration::from_nanos(u64::MAX));
+        rt.advance(Duration::MAX).await;
+    });
+}
+
+#[test]
 fn a_run_without_end_is_told() {
     struct Spinner;
     impl Actor for Spinner {
