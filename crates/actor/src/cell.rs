@@ -59,6 +59,8 @@ pub(crate) mod flag {
     /// The runtime's shutdown counts this process. Set with `SHUTDOWN` and never looked at by the run, so
     /// that whoever clears it, the end of the process or who told it too late, takes it off the count.
     pub(crate) const COUNTED: u32 = 1 << 4;
+    /// The process has, or had, a name. Never cleared, and never looked at by the run; see `names`.
+    pub(crate) const NAMED: u32 = 1 << 5;
     /// Those that the run looks after.
     pub(crate) const RUN: u32 = KILL | SHUTDOWN | SIGNAL | TIMEOUT;
 }

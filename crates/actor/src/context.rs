@@ -1,6 +1,8 @@
 //! What an actor's code is given: itself, and what it may ask of the runtime.
 #![expect(unsafe_code, reason = "reaches the owner's part of the running cell")]
 
+mod watch;
+
 use std::{fmt, marker::PhantomData, ptr, time::Duration};
 
 use crate::{
@@ -181,14 +183,14 @@ impl<A: Actor> Context<A> {
         to: impl Target,
         f: impl FnOnce(Down) -> A::Msg + Send + 'static,
     ) -> MonitorRef {
-        let pid = to.target().unwrap_or(Pid::from_bits(0));
-        let target = self.cell.shared().resolve(pid);
+        let whom = self.whom(&to);
         // SAFETY: see above the impl.
-        unsafe { monitor::monitor(self.cell, pid, target.as_ref(), f) }
+        unsafe { monitor::monitor(self.cell, whom, None, f) }
     }
 
     /// Takes a monitor back. `true`: it was active, and its message will never come. `false`: it has
-    /// fired, or is another process's.
+    /// fired, or is another process's; its message may wait in the mailbox, see
+    /// [`demonitor_flush`](Self::demonitor_flush).
     pub fn demonitor(&mut self, monitor: MonitorRef) -> bool {
         // SAFETY: see above the impl.
         unsafe { monitor::demonitor(self.cell, monitor) }
@@ -374,16 +376,16 @@ impl<A: Actor> Spawner<'_, A> {
     pub fn start<B: Actor>(self, args: B::Args) -> Start<B::Msg> {
         let (reply, answer) = oneshot();
         let parent = self.parent();
-        let _ = self.go::<B>(args, Some(reply), parent);
-        Start::answered(answer)
+        let process = self.go::<B>(args, Some(reply), parent).into_cell();
+        Start::of(process, None, answer)
     }
 
     /// As [`Context::start_link`].
     pub fn start_link<B: Actor>(self, args: B::Args) -> Start<B::Msg> {
         let (reply, answer) = oneshot();
-        let parent = Relation::Linked(self.cx.cell);
-        let _ = self.go::<B>(args, Some(reply), parent);
-        Start::answered(answer)
+        let me = self.cx.cell;
+        let process = self.go::<B>(args, Some(reply), Relation::Linked(me)).into_cell();
+        Start::of(process, Some(me.to_ref()), answer)
     }
 }
 

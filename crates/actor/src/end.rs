@@ -5,7 +5,7 @@
 //!                 handler, overtakes an end that does
 //! terminate       orderly ends only, in a frame of its own (see `run`)
 //! finish          1 frame, then state dropped, on this worker
-//!                 2 name and timers off
+//!                 2 name, timers and aliases off
 //!                 3 inbox closed: the process counts as dead
 //!                 4 its own children, if any are left, are told to shut down
 //!                 5 links and monitors fired, its own monitors taken back
@@ -165,6 +165,8 @@ fn finish_but_for_replies(cell: CellPtr, reason: ExitReason) -> (Left, ExitReaso
                 .close(cursor, |cursor, node| signal::receive_late(cell, cursor, node, reason));
         }
     }
+    // Given to it by another at this very moment.
+    cell.shared().names().ended(cell);
     cell.shared().countdown().ended(cell);
     children::orphan(cell, &children);
     fire(cell, reason);
@@ -181,10 +183,11 @@ fn release_resources(cell: CellPtr) {
     if cell.header().has(bit::LOOK) {
         timeouts::leave(cell);
     }
+    cell.shared().names().ended(cell);
     // SAFETY: the caller owns the cell.
     let Some(ext) = (unsafe { Ext::get(cell) }) else { return };
-    if let Some(name) = ext.name.take() {
-        cell.shared().names().remove(&name, cell.pid());
+    if !ext.aliases.is_empty() {
+        ext.aliases.clear();
     }
     for timer in ext.timers.take().into_iter().flat_map(|timers| timers.into_pending()) {
         // With the message or the closure, which are the user's.
@@ -209,7 +212,7 @@ fn fire(cell: CellPtr, reason: &ExitReason) {
     }
     if !ext.watchers.is_empty() {
         for (_, watcher) in in_order(cell, std::mem::take(&mut ext.watchers)) {
-            watcher.fire(Down { pid, reason: reason.clone() });
+            watcher.fire(Down::of(pid, reason.clone()));
         }
     }
     if !ext.monitors.is_empty() {

@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt, sync::Arc};
 
-use crate::{ExitReason, Pid, message::Refused};
+use crate::{ExitReason, Name, Pid, message::Refused};
 
 /// A message that was not delivered, with the message.
 ///
@@ -50,6 +50,8 @@ pub enum StartError {
     Exit(ExitReason),
     /// The name belongs to another process.
     NameTaken(Pid),
+    /// `init` had not finished in time. The process was killed, and has ended.
+    Timeout,
     /// The runtime or the supervisor is shutting down.
     ShuttingDown,
     /// The supervisor has as many children as it may.
@@ -62,6 +64,32 @@ pub enum StartError {
     Invalid(Arc<dyn Error + Send + Sync>),
     /// The process table has no free slot of this size.
     TableFull,
+}
+
+/// Why a process was not given a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NameError {
+    /// The name is this process's.
+    Taken(Pid),
+    /// The process has this name already: it can have one.
+    HasName(Name),
+    /// There is no such process.
+    NoProc,
+}
+
+/// Why a process was not stopped as asked.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum StopError {
+    /// There was no such process.
+    NoProc,
+    /// It has ended, with another reason than it was asked to.
+    Exit(ExitReason),
+    /// It had not ended in time. It was asked, and will when its handler is done.
+    Timeout,
+    /// The process would have waited for its own end: it has [`Context::stop`](crate::Context::stop).
+    Itself,
 }
 
 /// Why a runtime was not built.
@@ -142,6 +170,7 @@ impl fmt::Display for StartError {
             StartError::Ignore => f.write_str("start ignored by init"),
             StartError::Exit(reason) => write!(f, "start failed: {reason}"),
             StartError::NameTaken(pid) => write!(f, "start failed: the name belongs to {pid}"),
+            StartError::Timeout => f.write_str("start timed out"),
             StartError::ShuttingDown => f.write_str("start refused: shutting down"),
             StartError::MaxChildren => f.write_str(
                 "start refused: the supervisor has as many children as its max_children allows; \
@@ -165,6 +194,36 @@ impl Error for StartError {
         }
     }
 }
+
+impl fmt::Display for NameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NameError::Taken(pid) => write!(f, "not registered: the name belongs to {pid}"),
+            NameError::HasName(name) => {
+                write!(
+                    f,
+                    "not registered: the process has the name {name:?}; unregister that first"
+                )
+            }
+            NameError::NoProc => f.write_str("not registered: no such process"),
+        }
+    }
+}
+
+impl Error for NameError {}
+
+impl fmt::Display for StopError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StopError::NoProc => f.write_str("not stopped: no such process"),
+            StopError::Exit(reason) => write!(f, "ended otherwise than asked: {reason}"),
+            StopError::Timeout => f.write_str("stop timed out; the request stays in force"),
+            StopError::Itself => f.write_str("not stopped: a process cannot wait for its own end"),
+        }
+    }
+}
+
+impl Error for StopError {}
 
 impl fmt::Display for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,7 +1,7 @@
 //! The part of a cell that few actors have, made on first use.
 //!
 //! Owner-only ([`Ext`]), but for what lies beside it in [`Part`], so that no `&mut Ext` spans what others look at:
-//! the counters, which are atomic, and the exit reason: it is written before the end
+//! the counters, which are atomic, the label, which has a lock, and the exit reason: it is written before the end
 //! is published by the closed inbox, the DOWNs and the EXITs, and read by who was told.
 #![expect(unsafe_code, reason = "reached by pointer from the cell")]
 #![expect(
@@ -12,10 +12,11 @@
 use std::{cell::UnsafeCell, collections::HashMap, ptr::NonNull};
 
 use ahash::RandomState;
+use parking_lot::Mutex;
 use whitebeam_sync::shim::atomic::{AtomicIsize, AtomicUsize, Ordering};
 
 use crate::{
-    ExitReason, Pid, StartInfo,
+    ExitReason, Name, Pid, StartInfo, alias,
     cell::CellPtr,
     children::ChildSet,
     link,
@@ -29,6 +30,8 @@ use crate::{
 pub(crate) struct Part {
     /// Bytes of the table of children, for who asks.
     pub(crate) children_bytes: AtomicUsize,
+    /// What the process calls itself, for people.
+    label: Mutex<Option<Name>>,
     /// Children left when the process ended, minus those that ended since. See the orphan rule.
     pub(crate) orphans: AtomicIsize,
     /// The reason that it is to end with, or ended with, if it needs memory.
@@ -57,8 +60,8 @@ pub(crate) struct Ext {
     pub(crate) next_id: u64,
     /// Timers that were set and have not fired.
     pub(crate) timers: Option<Box<timer::Set>>,
-    /// The name that it is registered under.
-    pub(crate) name: Option<crate::Name>,
+    /// Aliases of this process that are on, by number; a monitor's has the monitor's number.
+    pub(crate) aliases: Map<u64, alias::Use>,
 }
 
 /// Hashed with fixed seeds: keys are pids and counters, not chosen by strangers, and the order of a
@@ -121,6 +124,21 @@ impl Ext {
         let part = NonNull::new(cell.header().ext.load(Ordering::Relaxed))?;
         // SAFETY: made by Box::into_raw, freed with the cell; not written meanwhile, by the caller's word.
         Some(unsafe { &*(*part.as_ptr()).own.get() })
+    }
+
+    /// Sets the cell's label. Called by the owner.
+    pub(crate) fn set_label(cell: CellPtr, label: Option<Name>) {
+        let part = Self::part(cell);
+        // SAFETY: the part lives as long as the cell; the field is a lock.
+        let label = std::mem::replace(&mut *unsafe { &(*part).label }.lock(), label);
+        drop(label);
+    }
+
+    /// The cell's label. Anyone may ask who keeps the cell.
+    pub(crate) fn label_of(cell: CellPtr) -> Option<Name> {
+        let part = NonNull::new(cell.header().ext.load(Ordering::Acquire))?.as_ptr();
+        // SAFETY: the part lives as long as the cell; the field is a lock.
+        unsafe { &(*part).label }.lock().clone()
     }
 
     /// The next number for a monitor or a timer of this process.

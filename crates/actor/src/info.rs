@@ -2,7 +2,7 @@
 
 use whitebeam_sync::shim::atomic::Ordering;
 
-use crate::{Pid, cell::CellRef};
+use crate::{Name, Pid, cell::CellRef, ext::Ext};
 
 /// A look at one process. Taken from counters that the process keeps for itself: reading them costs it
 /// nothing, and works while it is stuck in a handler.
@@ -11,6 +11,12 @@ use crate::{Pid, cell::CellRef};
 pub struct Info {
     /// Its pid.
     pub pid: Pid,
+    /// The name that it is registered under.
+    pub name: Option<Name>,
+    /// What it is called for people, see [`SpawnOptions::label`](crate::SpawnOptions::label).
+    pub label: Option<Name>,
+    /// Whether it has something to do.
+    pub status: Status,
     /// Its parent's, if a process started it.
     pub parent: Option<Pid>,
     /// Messages (and ends of children) that wait. Exact when nothing is in flight.
@@ -28,6 +34,17 @@ pub struct Info {
     pub actor: &'static str,
 }
 
+/// What a process is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Status {
+    /// It has nothing to do: it waits for a message, or a suspended handler waits for something.
+    Waiting,
+    /// It runs, or will when its turn comes. A process that has just run out of work may still be here for a
+    /// moment.
+    Running,
+}
+
 pub(crate) fn of(cell: &CellRef) -> Option<Info> {
     let ptr = cell.ptr();
     if ptr.is_ended() {
@@ -38,6 +55,9 @@ pub(crate) fn of(cell: &CellRef) -> Option<Info> {
     let high = header.high.load(Ordering::Relaxed).max(len);
     Some(Info {
         pid: ptr.pid(),
+        name: ptr.shared().names().name_of(ptr),
+        label: Ext::label_of(ptr),
+        status: if header.inbox.is_idle() { Status::Waiting } else { Status::Running },
         parent: header.parent_pid(),
         mailbox_len: len as usize,
         mailbox_high_water: high as usize,

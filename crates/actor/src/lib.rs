@@ -40,6 +40,7 @@
 
 // What users see.
 mod actor;
+mod alias;
 mod child_ref;
 mod context;
 mod error;
@@ -49,12 +50,14 @@ mod options;
 mod pid;
 mod reason;
 mod reference;
+mod relations;
 mod reply;
 mod request;
 mod rng;
 mod runtime;
 mod shutdown;
 mod start;
+mod stop;
 
 // What processes do to each other.
 mod children;
@@ -84,12 +87,13 @@ mod waker;
 pub mod simulate;
 
 pub use actor::Actor;
+pub use alias::{Alias, MonitorAlias};
 pub use cell::INLINE_STATE_MAX;
 pub use child_ref::{ChildRef, ChildSlot};
 pub use children::{ChildDown, ChildKey, Outcome, Stop, StopChild, StopChildren};
 pub use context::{Context, Spawner};
-pub use error::{BuildError, CallError, SendError, SendFailure, StartError};
-pub use info::Info;
+pub use error::{BuildError, CallError, NameError, SendError, SendFailure, StartError, StopError};
+pub use info::{Info, Status};
 pub use monitor::{Down, DownFuture, MonitorRef};
 pub use names::Name;
 pub use oneshot::{Answered, oneshot};
@@ -97,6 +101,7 @@ pub use options::{SpawnOptions, StartInfo};
 pub use pid::Pid;
 pub use reason::{ExitError, ExitReason, PanicInfo, Value};
 pub use reference::{ActorRef, Target};
+pub use relations::{Relations, RelationsFuture};
 pub use reply::Reply;
 pub use request::{CALL_TIMEOUT, Call, CallFuture};
 pub use rng::Rng;
@@ -104,6 +109,7 @@ pub use runtime::{Builder, DROP_WAIT, Handle, Runtime, RuntimeSpawner};
 pub use shutdown::{ShutdownReport, StopSummary};
 pub use signal::Exit;
 pub use start::{Start, StartReply};
+pub use stop::Stopping;
 pub use timer::TimerRef;
 pub use whitebeam_scheduler::{Sleep, Task, WorkerMetrics};
 

@@ -45,6 +45,11 @@ impl Half {
         Half { other, unlinking: None }
     }
 
+    /// As [`into_other`](Self::into_other), for who asks.
+    pub(crate) fn other_pid(&self) -> Option<Pid> {
+        self.unlinking.is_none().then(|| self.other.ptr().pid())
+    }
+
     /// The other side, unless the link was taken back.
     pub(crate) fn into_other(self) -> Option<CellRef> {
         self.unlinking.is_none().then_some(self.other)

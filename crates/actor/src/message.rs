@@ -30,6 +30,8 @@ pub(crate) mod tag {
     pub(crate) const SIGNAL: u8 = 3;
     /// The embedded DOWN of a supervised child.
     pub(crate) const CHILD_DOWN: u8 = 4;
+    /// A message that a monitor's DOWN has become, see [`super::down`].
+    pub(crate) const DOWN: u8 = 5;
 }
 
 #[repr(C)]
@@ -104,6 +106,58 @@ unsafe fn place<M>(msg: M, to: *mut M) {
     }
 }
 
+/// The message of a monitor, which can be found in the mailbox by the monitor's number.
+#[repr(C)]
+struct DownNode<M> {
+    whole: MessageNode<M>,
+    id: u64,
+}
+
+impl<M> DownNode<M> {
+    const LAYOUT: Layout = Layout::new::<Self>();
+    const WAITING: NodeVt = NodeVt { tag: tag::DOWN, ..Self::PLAIN };
+    /// Once it is taken, it is a message like any other.
+    const PLAIN: NodeVt = NodeVt {
+        tag: tag::MESSAGE,
+        counted: false,
+        urgent: false,
+        detach: false,
+        free: free_down::<M>,
+        dispose: dispose_down::<M>,
+    };
+}
+
+/// Allocates a node for the message of the monitor `id`. As [`uncounted`], but for what it can be found by.
+pub(crate) fn down<M: 'static>(msg: M, id: u64) -> NonNull<Node> {
+    let node = Node::new(const { &DownNode::<M>::WAITING });
+    let whole = Box::new(DownNode { whole: MessageNode { node, msg }, id });
+    // SAFETY: a box is not null.
+    unsafe { NonNull::new_unchecked(Box::into_raw(whole)) }.cast()
+}
+
+/// Whether `node` is the message of the monitor `id`.
+///
+/// # Safety
+/// `node` waits in the mailbox of an actor whose messages are `M`s.
+pub(crate) unsafe fn is_down<M>(node: NonNull<Node>, id: u64) -> bool {
+    // SAFETY: the caller's word.
+    if unsafe { Node::vt(node) }.tag != tag::DOWN {
+        return false;
+    }
+    let at = node.as_ptr().wrapping_byte_add(offset_of!(DownNode<M>, id)).cast::<u64>();
+    // SAFETY: nodes of this tag are made by `down`, here for an `M`: the number lies inside.
+    unsafe { at.read() == id }
+}
+
+/// Makes the message of a monitor, which was taken from the mailbox, a plain one.
+///
+/// # Safety
+/// `node` is the caller's, was made by [`down`] for this very `M`, and its message is still there.
+pub(crate) unsafe fn plain_from_down<M>(node: NonNull<Node>) {
+    // SAFETY: the caller's word; the tables differ in the tag alone.
+    unsafe { node.write(Node::new(const { &DownNode::<M>::PLAIN })) };
+}
+
 /// Pushes a fresh message node. Refused, it is the caller's again.
 #[inline(always)]
 pub(crate) fn push(to: CellPtr, node: NonNull<Node>) -> Push {
@@ -147,6 +201,55 @@ unsafe fn dispose<M>(node: NonNull<Node>) {
     // SAFETY: moved out just above.
     unsafe { free::<M>(node) };
     drop(msg);
+}
+
+/// As [`free`].
+unsafe fn free_down<M>(node: NonNull<Node>) {
+    // SAFETY: allocated by `down` as a box; the message was moved out, so only the memory goes.
+    unsafe { dealloc(node.as_ptr().cast(), DownNode::<M>::LAYOUT) };
+}
+
+/// As [`dispose`].
+unsafe fn dispose_down<M>(node: NonNull<Node>) {
+    // SAFETY: an unread node still has its message.
+    let msg = unsafe { take::<M>(node) };
+    // SAFETY: moved out just above.
+    unsafe { free_down::<M>(node) };
+    drop(msg);
+}
+
+/// A message of some type in its node, on its way inside something else.
+pub(crate) struct Carried(NonNull<Node>);
+
+// SAFETY: it owns a message that is `Send`: `carried` asks for it.
+unsafe impl Send for Carried {}
+
+/// Puts a message into a node that counts in the mailbox's length.
+pub(crate) fn carried<M: Send + 'static>(msg: M) -> Carried {
+    Carried(node(msg))
+}
+
+impl Carried {
+    /// Takes over an unread node that was taken from its mailbox.
+    pub(crate) fn adopt(node: NonNull<Node>) -> Self {
+        Carried(node)
+    }
+
+    /// The node. It is the caller's.
+    pub(crate) fn into_node(self) -> NonNull<Node> {
+        let node = self.0;
+        std::mem::forget(self);
+        node
+    }
+}
+
+impl Drop for Carried {
+    fn drop(&mut self) {
+        // SAFETY: an unread node that nobody else has.
+        let vt = unsafe { Node::vt(self.0) };
+        // SAFETY: as above.
+        unsafe { (vt.dispose)(self.0) };
+    }
 }
 
 /// A message that was refused, still in its node.

@@ -15,7 +15,7 @@ use std::{
 use whitebeam_sync::{inbox::Cursor, node::Node};
 
 use crate::{
-    ExitReason, Pid, Reply,
+    ExitReason, MonitorAlias, Name, Pid, Reply,
     cell::{CellPtr, CellRef},
     ext::Ext,
     message,
@@ -29,8 +29,11 @@ use crate::{
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Down {
-    /// The process that was monitored.
+    /// The process that was monitored. Of a name that nobody had: a pid that is no process's.
     pub pid: Pid,
+    /// The name that was monitored, if it was not a pid or an address:
+    /// [`Context::monitor_name`](crate::Context::monitor_name).
+    pub name: Option<Name>,
     /// Why it ended; `NoProc` if it had when the monitor was set.
     pub reason: ExitReason,
 }
@@ -58,9 +61,18 @@ pub(crate) struct Watched {
     make: Box<dyn FnOnce(Down) -> NonNull<Node> + Send>,
     /// To take the monitor back when its owner ends. `None`: there was nobody.
     target: Option<CellRef>,
+    name: Option<Name>,
+    /// An alias of the same number goes when the monitor does.
+    takes_alias: bool,
 }
 
 impl Watched {
+    /// Who is watched, for who asks. `None`: nobody, or the owner itself.
+    pub(crate) fn of(&self, owner: CellPtr) -> Option<Pid> {
+        let target = self.target.as_ref().map(|target| target.ptr());
+        target.filter(|&target| target != owner).map(CellPtr::pid)
+    }
+
     /// The owner, `key`'s process, has ended: the target forgets it.
     pub(crate) fn forget(self, key: Key) {
         if let Some(target) = self.target {
@@ -69,31 +81,45 @@ impl Watched {
     }
 }
 
-/// Sets a monitor of `owner` on `target` (`None`: nobody by that pid).
+/// What is watched.
+pub(crate) struct Whom {
+    pub(crate) pid: Pid,
+    /// `None`: nobody by that pid.
+    pub(crate) cell: Option<CellRef>,
+    /// It was named by this.
+    pub(crate) name: Option<Name>,
+}
+
+/// Sets a monitor of `owner`, and an alias with its number if one is wanted.
 ///
 /// # Safety
 /// The caller is `owner`'s owner.
 pub(crate) unsafe fn monitor<M: Send + 'static>(
     owner: CellPtr,
-    pid: Pid,
-    target: Option<&CellRef>,
+    whom: Whom,
+    alias: Option<MonitorAlias>,
     f: impl FnOnce(Down) -> M + Send + 'static,
 ) -> MonitorRef {
+    let Whom { pid, cell: target, name } = whom;
     // SAFETY: the caller's word.
     let ext = unsafe { Ext::of(owner) };
     let id = ext.next_id();
-    let make = Box::new(move |down| message::uncounted(f(down)));
-    ext.monitors.insert(id, Watched { make, target: target.cloned() });
+    let make = Box::new(move |down| message::down(f(down), id));
+    let takes_alias = alias.is_some_and(|alias| alias != MonitorAlias::Explicit);
+    if let Some(alias) = alias {
+        ext.aliases.insert(id, alias.into());
+    }
+    ext.monitors.insert(id, Watched { make, target: target.clone(), name, takes_alias });
     // Monitoring oneself is legal and never fires.
     if pid != owner.pid() {
         let watcher = Watcher::Process { cell: owner.to_ref(), id };
         let key = (owner.pid().in_runtime(), id);
-        let refused = match target {
+        let refused = match &target {
             Some(target) => signal::send(target.ptr(), Signal::Monitor { key, watcher }).is_err(),
             None => true,
         };
         if refused {
-            let down = Down { pid, reason: ExitReason::NoProc };
+            let down = Down::of(pid, ExitReason::NoProc);
             // To oneself, through the inbox: it keeps its place among what has been sent.
             let _ = signal::send(owner, Signal::Down { id, down });
         }
@@ -112,8 +138,8 @@ pub(crate) unsafe fn prepare<M: Send + 'static>(
     // SAFETY: the caller's word.
     let ext = unsafe { Ext::of(owner) };
     let id = ext.next_id();
-    let make = Box::new(move |down| message::uncounted(f(down)));
-    ext.monitors.insert(id, Watched { make, target: None });
+    let make = Box::new(move |down| message::down(f(down), id));
+    ext.monitors.insert(id, Watched { make, target: None, name: None, takes_alias: false });
     id
 }
 
@@ -136,7 +162,7 @@ pub(crate) unsafe fn monitor_at_spawn(owner: CellPtr, child: CellPtr, id: u64) {
 
 /// A prepared monitor's process could not be made.
 pub(crate) fn nobody_there(owner: CellPtr, id: u64, pid: Pid) {
-    let down = Down { pid, reason: ExitReason::NoProc };
+    let down = Down::of(pid, ExitReason::NoProc);
     let _ = signal::send(owner, Signal::Down { id, down });
 }
 
@@ -151,20 +177,60 @@ pub(crate) unsafe fn demonitor(owner: CellPtr, monitor: MonitorRef) -> bool {
     // SAFETY: the caller's word.
     let Some(ext) = (unsafe { Ext::get(owner) }) else { return false };
     let Some(watched) = ext.monitors.remove(&monitor.id) else { return false };
+    if watched.takes_alias {
+        ext.aliases.remove(&monitor.id);
+    }
     watched.forget((owner.pid().in_runtime(), monitor.id));
     true
+}
+
+/// As [`demonitor`]; the message is removed if it is in the mailbox already.
+///
+/// # Safety
+/// The caller is `owner`'s owner, whose messages are `M`s, and holds no reference to its cursor.
+pub(crate) unsafe fn demonitor_flush<M>(owner: CellPtr, monitor: MonitorRef) -> bool {
+    // SAFETY: the caller's word.
+    if unsafe { demonitor(owner, monitor) } {
+        // What becomes a message leaves the table first: there is none.
+        return true;
+    }
+    if monitor.owner == owner.pid() {
+        // SAFETY: the caller's word.
+        let cursor = unsafe { owner.cursor() };
+        // SAFETY: what waits in the mailbox is the owner's.
+        let message = cursor.extract(|node| unsafe { message::is_down::<M>(node, monitor.id) });
+        drop(message.map(message::Carried::adopt));
+    }
+    false
 }
 
 /// A DOWN has come to its owner: it becomes a message if the monitor is still active.
 pub(crate) fn receive_down(cell: CellPtr, cursor: &mut Cursor, id: u64, down: Down) {
     // SAFETY: called in the drain of the owner's run.
-    let Some(watched) = (unsafe { Ext::get(cell) }).and_then(|ext| ext.monitors.remove(&id)) else {
-        return;
-    };
+    let Some(ext) = (unsafe { Ext::get(cell) }) else { return };
+    let Some(watched) = ext.monitors.remove(&id) else { return };
+    if watched.takes_alias {
+        ext.aliases.remove(&id);
+    }
+    let down = Down { name: watched.name, ..down };
     signal::deliver(cell, cursor, || (watched.make)(down));
 }
 
+impl Down {
+    pub(crate) fn of(pid: Pid, reason: ExitReason) -> Self {
+        Down { pid, name: None, reason }
+    }
+}
+
 impl Watcher {
+    /// The process that watches, if it is one.
+    pub(crate) fn pid(&self) -> Option<Pid> {
+        match self {
+            Watcher::Process { cell, .. } => Some(cell.ptr().pid()),
+            Watcher::Future(_) => None,
+        }
+    }
+
     /// Tells of the end.
     pub(crate) fn fire(self, down: Down) {
         match self {
@@ -204,7 +270,7 @@ impl DownFuture {
             None => Some(Signal::Monitor { key, watcher }),
         };
         if let Some(Signal::Monitor { watcher, .. }) = refused {
-            watcher.fire(Down { pid, reason: ExitReason::NoProc });
+            watcher.fire(Down::of(pid, ExitReason::NoProc));
         }
         DownFuture { pid, answer, watch, wait: None }
     }
@@ -226,7 +292,7 @@ impl Future for DownFuture {
             wait.over(WaitOver::Served);
         }
         // The watcher answers always; it is dropped unanswered with its runtime only.
-        Poll::Ready(answer.unwrap_or(Down { pid, reason: ExitReason::NoProc }))
+        Poll::Ready(answer.unwrap_or(Down::of(pid, ExitReason::NoProc)))
     }
 }
 

@@ -7,6 +7,7 @@ use crate::Name;
 #[must_use = "options do nothing until something is started with them"]
 pub struct SpawnOptions {
     name: Option<Name>,
+    label: Option<Name>,
 }
 
 impl SpawnOptions {
@@ -22,8 +23,17 @@ impl SpawnOptions {
         self
     }
 
-    pub(crate) fn into_name(self) -> Option<Name> {
-        self.name
+    /// What the process is called where people read of it: see [`Info::label`](crate::Info::label). Any number of
+    /// processes may have the same; nobody is found by it. The process may
+    /// [change it](crate::Context::set_label).
+    pub fn label(mut self, label: impl Into<Name>) -> Self {
+        self.label = Some(label.into());
+        self
+    }
+
+    /// Name and label.
+    pub(crate) fn into_parts(self) -> (Option<Name>, Option<Name>) {
+        (self.name, self.label)
     }
 }
 

@@ -96,6 +96,17 @@ impl ExitReason {
         }
     }
 
+    /// Whether `other` is this reason or a clone of it. Values are compared by where they are.
+    pub(crate) fn is_same(&self, other: &ExitReason) -> bool {
+        match (self, other) {
+            (ExitReason::ShutdownWith(one), ExitReason::ShutdownWith(other))
+            | (ExitReason::Custom(one), ExitReason::Custom(other)) => Arc::ptr_eq(&one.0, &other.0),
+            (ExitReason::Error(one), ExitReason::Error(other)) => Arc::ptr_eq(one, other),
+            (ExitReason::Panic(one), ExitReason::Panic(other)) => Arc::ptr_eq(one, other),
+            _ => std::mem::discriminant(self) == std::mem::discriminant(other),
+        }
+    }
+
     /// Whether the carried value is a `T`.
     pub fn is<T: Send + Sync + 'static>(&self) -> bool {
         self.downcast_ref::<T>().is_some()

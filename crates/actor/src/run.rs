@@ -218,7 +218,7 @@ fn handle_one<A: Actor>(cell: CellPtr, node: NonNull<Node>) -> bool {
         // SAFETY: of this tag, with a request that is still there.
         unsafe { call::request_place(node) }
     } else {
-        return start_init::<A>(cell, node);
+        return take_other::<A>(cell, node);
     };
     // SAFETY: messages are handled when init is done, so the state is there, and no frame exists that
     // borrows it; the turn owns the cell. The state outlives the frame (`end::finish_but_for_replies`).
@@ -242,6 +242,18 @@ fn handle_one<A: Actor>(cell: CellPtr, node: NonNull<Node>) -> bool {
         }
         First::Suspended(frame) => suspend(cell, frame),
     }
+}
+
+/// What is in a mailbox beside messages and requests.
+#[inline(never)]
+fn take_other<A: Actor>(cell: CellPtr, node: NonNull<Node>) -> bool {
+    // SAFETY: popped: the turn's own.
+    if unsafe { Node::vt(node) }.tag == tag::DOWN {
+        // SAFETY: in this cell's mailbox under this tag is an `A::Msg`.
+        unsafe { message::plain_from_down::<A::Msg>(node) };
+        return handle_one::<A>(cell, node);
+    }
+    start_init::<A>(cell, node)
 }
 
 /// A handler has finished.

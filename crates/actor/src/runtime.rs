@@ -11,15 +11,15 @@ use whitebeam_scheduler::{Runnable, Scheduler, Simulation, Task, Time, WorkerMet
 use whitebeam_sync::shim::thread;
 
 use crate::{
-    Actor, ActorRef, BuildError, ExitReason, Info, Name, Pid, Rng, ShutdownReport, SpawnOptions,
-    Start, Target,
+    Actor, ActorRef, BuildError, ExitReason, Info, Name, NameError, Pid, RelationsFuture, Rng,
+    ShutdownReport, SpawnOptions, Start, Stopping, Target,
     cell::CellPtr,
     contain::contain,
     end, info,
     local::{self, StandIn},
     monitor::DownFuture,
     oneshot::oneshot,
-    panic_place,
+    panic_place, relations,
     shared::Shared,
     shutdown, signal,
     simulate::{Observed, Observer},
@@ -270,6 +270,10 @@ impl Handle {
         Handle { shared: cell.shared().arc() }
     }
 
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
     /// Starts with options: the same methods, on the options' spawner.
     pub fn with(&self, options: SpawnOptions) -> RuntimeSpawner<'_> {
         RuntimeSpawner { handle: self, options }
@@ -338,6 +342,64 @@ impl Handle {
         self.shared.names().whereis(&name.into())
     }
 
+    /// Registers a process under a name, which is free again when its end can be seen. A process has at most one
+    /// name, and a name one process.
+    ///
+    /// # Errors
+    /// The name is taken, the process has one, or there is no such process.
+    ///
+    /// ```
+    /// # use whitebeam_actor::{Actor, Context, ExitReason, NameError, Runtime};
+    /// # struct Idle;
+    /// # impl Actor for Idle {
+    /// #     type Args = ();
+    /// #     type Msg = ();
+    /// #     async fn init((): (), _: &mut Context<Self>) -> Result<Self, ExitReason> { Ok(Idle) }
+    /// #     async fn handle(&mut self, (): (), _: &mut Context<Self>) -> Result<(), ExitReason> { Ok(()) }
+    /// # }
+    /// let rt = Runtime::simulated(1)?;
+    /// rt.block_on(async {
+    ///     let (one, other) = (rt.start::<Idle>(()).await?, rt.start::<Idle>(()).await?);
+    ///     rt.register("leader", &one)?;
+    ///     assert_eq!(rt.whereis("leader"), Some(one.pid()));
+    ///     assert_eq!(rt.register("leader", &other), Err(NameError::Taken(one.pid())));
+    ///     assert!(rt.unregister("leader"));
+    ///     rt.register("leader", &other)?;
+    ///     Ok::<_, Box<dyn std::error::Error>>(())
+    /// })?;
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn register(&self, name: impl Into<Name>, to: impl Target) -> Result<(), NameError> {
+        let cell = to.target().and_then(|pid| self.shared.resolve(pid));
+        self.shared.names().register(name.into(), cell.as_ref())
+    }
+
+    /// Frees a name, whoever has it. `false`: nobody had it.
+    pub fn unregister(&self, name: impl Into<Name>) -> bool {
+        self.shared.names().unregister(&name.into())
+    }
+
+    /// Asks a process to end with `reason` in order: after the handler that runs or is suspended, ahead of the
+    /// messages that wait, with its `terminate`, whether it traps exits or not. The request is sent now; the
+    /// future is ready with `Ok` if the process has ended with that very reason.
+    ///
+    /// # Errors
+    /// There is no such process; it ended with another reason; the
+    /// [time limit](Stopping::timeout) was over first.
+    ///
+    /// ```text
+    /// rt.stop(&server, ExitReason::Normal).timeout(Duration::from_secs(5)).await?;
+    /// ```
+    pub fn stop(&self, to: impl Target, reason: ExitReason) -> Stopping {
+        Stopping::new(self.clone(), to.target(), reason)
+    }
+
+    /// Whom a process is linked to, monitors and is monitored by. The question is sent now, and answered by the
+    /// process as soon as it runs, ahead of the messages that wait. `None`: it has ended.
+    pub fn relations(&self, of: impl Target) -> RelationsFuture {
+        relations::ask(of.target().and_then(|pid| self.shared.resolve(pid)))
+    }
+
     /// What can be seen of a process now. `None`: it has ended.
     pub fn info(&self, of: impl Target) -> Option<Info> {
         info::of(&of.target().and_then(|pid| self.shared.resolve(pid))?)
@@ -400,8 +462,8 @@ impl RuntimeSpawner<'_> {
     /// As [`Handle::start`].
     pub fn start<A: Actor>(self, args: A::Args) -> Start<A::Msg> {
         let (reply, answer) = oneshot();
-        let _ = self.go::<A>(args, Some(reply));
-        Start::answered(answer)
+        let process = self.go::<A>(args, Some(reply)).into_cell();
+        Start::of(process, None, answer)
     }
 }
 

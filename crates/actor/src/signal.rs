@@ -18,14 +18,14 @@ use whitebeam_sync::{
 };
 
 use crate::{
-    ExitReason, Pid, call,
+    ExitReason, Pid, Relations, Reply, alias, call,
     cell::{CellPtr, bit, flag},
     children,
     contain::contain,
     end,
     ext::Ext,
     link,
-    message::{self, tag},
+    message::{self, Carried, tag},
     monitor::{self, Watcher},
     simulate::{self, Event, SignalKind},
     timer,
@@ -59,6 +59,12 @@ pub(crate) enum Signal {
     Unlink { from: crate::cell::CellRef, id: u64 },
     /// The sender knows of the receiver's `Unlink` of this number.
     UnlinkKnown { from: Pid, id: u64 },
+    /// A message that was sent through an alias of the receiver's.
+    Aliased { id: u64, message: Carried },
+    /// Somebody asks whom the receiver is related to.
+    Relations { reply: Reply<Option<Relations>> },
+    /// The receiver is to end in order, by whoever asks for it.
+    Stop { reason: ExitReason },
 }
 
 #[repr(C)]
@@ -67,7 +73,10 @@ struct SignalNode {
     body: Signal,
 }
 
-static VT: NodeVt = NodeVt {
+/// Of a signal with a message in it, which counts in the mailbox's length.
+static WITH_MESSAGE: NodeVt = NodeVt { counted: true, ..VT };
+
+const VT: NodeVt = NodeVt {
     tag: tag::SIGNAL,
     counted: false,
     urgent: true,
@@ -77,7 +86,9 @@ static VT: NodeVt = NodeVt {
 };
 
 fn node(body: Signal) -> NonNull<Node> {
-    let whole = Box::new(SignalNode { node: Node::new(&VT), body });
+    static PLAIN: NodeVt = VT;
+    let vt = if matches!(body, Signal::Aliased { .. }) { &WITH_MESSAGE } else { &PLAIN };
+    let whole = Box::new(SignalNode { node: Node::new(vt), body });
     // SAFETY: a box is not null.
     unsafe { NonNull::new_unchecked(Box::into_raw(whole)) }.cast()
 }
@@ -159,6 +170,10 @@ pub(crate) unsafe fn receive(cell: CellPtr, cursor: &mut Cursor, node: NonNull<N
         Signal::Link { from } => link::receive_link(cell, from),
         Signal::Unlink { from, id } => link::receive_unlink(cell, &from, id),
         Signal::UnlinkKnown { from, id } => link::receive_known(cell, from, id),
+        Signal::Aliased { id, message } => alias::receive(cell, cursor, id, message),
+        // SAFETY: the caller is the owner.
+        Signal::Relations { reply } => reply.send(Some(unsafe { Relations::of(cell) })),
+        Signal::Stop { reason } => end::doom(cell, reason, end::How::Own),
     }
     // SAFETY: the body is out, and the node is this cursor's.
     unsafe { cursor.retire(node) };
@@ -178,7 +193,12 @@ fn tell(cell: CellPtr, signal: &Signal) {
         Signal::Link { from } => SignalKind::Linked { to: from.ptr().pid() },
         Signal::Unlink { from, .. } => SignalKind::Unlinked { from: from.ptr().pid() },
         // A timer is told of when it fires indeed; the other is the protocol's own.
-        Signal::Timer { .. } | Signal::UnlinkKnown { .. } => return,
+        // What comes through an alias is told of when it is handled.
+        Signal::Timer { .. }
+        | Signal::UnlinkKnown { .. }
+        | Signal::Aliased { .. }
+        | Signal::Relations { .. } => return,
+        Signal::Stop { reason } => SignalKind::ExitSignal { from: None, reason, link: false },
     };
     simulate::tell(cell.shared(), Event::Signalled { pid: cell.pid(), signal });
 }
@@ -204,11 +224,18 @@ pub(crate) unsafe fn receive_late(
     // SAFETY: the other urgent nodes are signals.
     match unsafe { take(node) } {
         Signal::Monitor { watcher, .. } => {
-            watcher.fire(monitor::Down { pid: cell.pid(), reason: reason.clone() });
+            watcher.fire(monitor::Down::of(cell.pid(), reason.clone()));
         }
         Signal::Link { from } => send_exit(from.ptr(), Some(cell.pid()), reason.clone(), true),
         Signal::Unlink { from, id } => link::receive_unlink(cell, &from, id),
+        Signal::Aliased { message, .. } => {
+            cell.header().took(1);
+            // With the message, which is the user's.
+            let _ = contain(|| drop(message));
+        }
+        Signal::Relations { reply } => reply.send(None),
         Signal::Exit { .. }
+        | Signal::Stop { .. }
         | Signal::Demonitor { .. }
         | Signal::Down { .. }
         | Signal::Timer { .. }

@@ -16,7 +16,7 @@ use whitebeam_sync::{
 };
 
 use crate::{
-    Actor, ActorRef, Pid, SpawnOptions, StartError, StartInfo, StartReply,
+    Actor, ActorRef, Name, Pid, SpawnOptions, StartError, StartInfo, StartReply,
     cell::{self, CellPtr, CellRef, Header, bit},
     children::{ChildKey, ChildSet, DOWN_VT},
     contain::contain,
@@ -110,7 +110,7 @@ pub(crate) fn spawn<A: Actor>(
     if shared.is_closing() {
         return Err(Refused { args, ack, why: StartError::ShuttingDown });
     }
-    let name = options.into_name();
+    let (name, label) = options.into_parts();
     let reserved = match name.clone().map(|name| shared.names().reserve(name)).transpose() {
         Ok(reserved) => reserved,
         Err(owner) => return Err(Refused { args, ack, why: StartError::NameTaken(owner) }),
@@ -127,11 +127,12 @@ pub(crate) fn spawn<A: Actor>(
     unsafe { Header::init(header, const { &Table::<A>::VT }, bits, Node::new(&DOWN_VT), init) };
     // SAFETY: initialised just above; allocated until its references are gone.
     let cell = unsafe { CellPtr::new(header) };
-    if name.is_some() || info.is_some() {
+    if info.is_some() {
         // SAFETY: nobody else knows the cell.
-        let ext = unsafe { Ext::of(cell) };
-        ext.start_info = info;
-        ext.name = name;
+        unsafe { Ext::of(cell) }.start_info = info;
+    }
+    if label.is_some() {
+        Ext::set_label(cell, label);
     }
     let mut key = None;
     // One reference for the process, one for who spawns it.
@@ -160,10 +161,10 @@ pub(crate) fn spawn<A: Actor>(
     // SAFETY: this slot, initialised, not published yet.
     unsafe { shared.slab().publish(slot, refs) };
     if let Some(reserved) = reserved {
-        reserved.give(pid);
+        reserved.give(cell);
     }
     if cell.header().has(bit::OBSERVED) {
-        tell_of_spawn(cell);
+        tell_of_spawn(cell, name.as_ref());
     }
     let spawned = Spawned { cell: CellRef::adopt(cell), key };
     shared.scheduler().schedule(cell.runnable());
@@ -172,14 +173,14 @@ pub(crate) fn spawn<A: Actor>(
 
 /// Tells the observer of a process that is not scheduled yet.
 #[cold]
-fn tell_of_spawn(cell: CellPtr) {
+fn tell_of_spawn(cell: CellPtr, name: Option<&Name>) {
     // SAFETY: the caller owns the cell; it is read.
     let ext = unsafe { Ext::look(cell) };
     let event = Event::Spawned {
         pid: cell.pid(),
         parent: cell.header().parent_pid(),
         actor: (cell.vt().type_name)(),
-        name: ext.and_then(|ext| ext.name.as_ref()),
+        name,
         attempt: ext.and_then(|ext| ext.start_info.as_ref()).map_or(1, |info| info.attempt),
     };
     simulate::tell(cell.shared(), event);

@@ -4,31 +4,77 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
+    sync::Arc,
     task::{Context as TaskContext, Poll},
+    time::Duration,
 };
 
-use crate::{ActorRef, CallError, ExitReason, Reply, SendFailure, StartError, oneshot::Answered};
+use whitebeam_scheduler::Sleep;
+
+use crate::{
+    ActorRef, CallError, DownFuture, ExitReason, Reply, SendFailure, StartError,
+    cell::CellRef,
+    oneshot::Answered,
+    shared::Shared,
+    signal::{self, Signal},
+};
 
 /// Who is told that a process has started, or why not.
 pub type StartReply<M> = Reply<Result<ActorRef<M>, StartError>>;
 
 /// The future of a started process: ready when its `init` is done.
 ///
-/// The process, or the request for it, is on its way already: dropping this stops nothing. It has no timeout, as OTP's starts
-/// have none.
+/// The process, or the request for it, is on its way already: dropping this stops nothing. It has no [timeout](Self::timeout)
+/// unless one is given, as OTP's starts have none.
 #[must_use = "a start that is not awaited says nothing of its failure"]
-pub struct Start<M>(Way<M>);
+pub struct Start<M> {
+    way: Way<M>,
+    /// What a timeout has to kill. `None`: it is not ours to kill.
+    made: Option<Made>,
+}
+
+struct Made {
+    process: CellRef,
+    linked_to: Option<CellRef>,
+}
+
+struct Limited<M> {
+    answer: Answered<Result<ActorRef<M>, StartError>>,
+    limit: Sleep,
+    made: Made,
+    /// The process's slot is looked up through it.
+    shared: Arc<Shared>,
+}
+
+impl<M> Limited<M> {
+    /// Its time is over.
+    fn kill(&self) -> DownFuture {
+        let process = self.made.process.ptr();
+        let down = DownFuture::new(&self.shared, process.pid());
+        if let Some(starter) = &self.made.linked_to {
+            // In the child's name, ahead of its end: the starter lets go of the link. No unlink of a process's own
+            // has the number 0, so that the answer is nobody's.
+            let _ = signal::send(starter.ptr(), Signal::Unlink { from: process.to_ref(), id: 0 });
+        }
+        signal::send_exit(process, None, ExitReason::Kill, false);
+        down
+    }
+}
 
 enum Way<M> {
     /// The process answers.
     Direct(Answered<Result<ActorRef<M>, StartError>>),
+    /// The process answers, or its time is over.
+    Limited(Box<Limited<M>>),
+    /// Its time is over: it was killed, and has to be gone.
+    Killed(DownFuture),
     Failed(Option<StartError>),
 }
 
 impl<M: Send + 'static> Start<M> {
     /// A start whose answer is on its way: for who writes supervisors.
     pub fn answered(answer: Answered<Result<ActorRef<M>, StartError>>) -> Self {
-        Start(Way::Direct(answer))
+        Start { way: Way::Direct(answer), made: None }
     }
 
     /// The start that a supervisor was asked for by [`ChildRef::ask`](crate::ChildRef::ask): for who
@@ -41,9 +87,38 @@ impl<M: Send + 'static> Start<M> {
         }
     }
 
+    /// The start of a process that the caller has made itself.
+    pub(crate) fn of(
+        process: CellRef,
+        linked_to: Option<CellRef>,
+        answer: Answered<Result<ActorRef<M>, StartError>>,
+    ) -> Self {
+        Start { way: Way::Direct(answer), made: Some(Made { process, linked_to }) }
+    }
+
+    /// Waits no longer than `limit` from now on: then the process is killed, and the answer is
+    /// [`StartError::Timeout`] when it has ended. A linked starter gets no EXIT of that.
+    ///
+    /// Of a start that a supervisor was asked for nothing can be killed: there it has no effect.
+    ///
+    /// ```text
+    /// let server = cx.start_link::<Server>(args).timeout(Duration::from_secs(5)).await?;
+    /// ```
+    pub fn timeout(self, limit: Duration) -> Self {
+        match (self.way, self.made) {
+            (Way::Direct(answer), Some(made)) => {
+                let shared = made.process.ptr().shared().arc();
+                let limit = shared.scheduler().sleep(limit);
+                let limited = Limited { answer, limit, made, shared };
+                Start { way: Way::Limited(Box::new(limited)), made: None }
+            }
+            (way, made) => Start { way, made },
+        }
+    }
+
     /// A start that was refused.
     pub fn failed(error: StartError) -> Self {
-        Start(Way::Failed(Some(error)))
+        Start { way: Way::Failed(Some(error)), made: None }
     }
 }
 
@@ -51,8 +126,20 @@ impl<M> Future for Start<M> {
     type Output = Result<ActorRef<M>, StartError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
-        let answer = match &mut self.0 {
+        let answer = match &mut self.way {
             Way::Direct(answer) => Pin::new(answer).poll(cx),
+            Way::Limited(limited) => match Pin::new(&mut limited.answer).poll(cx) {
+                Poll::Pending if Pin::new(&mut limited.limit).poll(cx).is_ready() => {
+                    let mut down = limited.kill();
+                    let gone = Pin::new(&mut down).poll(cx);
+                    self.way = Way::Killed(down);
+                    return gone.map(|_| Err(StartError::Timeout));
+                }
+                answer => answer,
+            },
+            Way::Killed(down) => {
+                return Pin::new(down).poll(cx).map(|_| Err(StartError::Timeout));
+            }
             Way::Failed(error) => {
                 return Poll::Ready(Err(error.take().unwrap_or(StartError::ShuttingDown)));
             }

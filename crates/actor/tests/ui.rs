@@ -7,6 +7,17 @@ const COMPILER: &str = "rustc 1.95.";
 
 #[test]
 fn mistakes_are_told_in_words_of_the_crate() {
+    do_not_compile("tests/ui/*.rs");
+}
+
+/// By types: it does not compile.
+#[test]
+fn mon_003_what_is_no_process_is_not_monitored() {
+    do_not_compile("tests/ui/rows/*.rs");
+}
+
+#[expect(clippy::print_stdout, reason = "a test says why it was left out")]
+fn do_not_compile(programs: &str) {
     let compiler = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let version = std::process::Command::new(compiler).arg("--version").output();
     let version = version.expect("a compiler that says its version").stdout;
@@ -15,5 +26,5 @@ fn mistakes_are_told_in_words_of_the_crate() {
         println!("left out: the texts are those of {COMPILER}, not of {version}");
         return;
     }
-    trybuild::TestCases::new().compile_fail("tests/ui/*.rs");
+    trybuild::TestCases::new().compile_fail(programs);
 }

@@ -49,6 +49,10 @@ fn handle_one<A: Actor>(cell: CellPtr, node: NonNull<Node>) -> bool {
     } else if vt.tag == tag::CALL {
         // SAFETY: a request in this cell's inbox is an `A::Msg`; the node is the reply's from here on.
         (unsafe { call::take_request::<A::Msg>(node) }, Delivery::Request)
+    } else if vt.tag == tag::DOWN {
+        // SAFETY: in this cell's mailbox under this tag is an `A::Msg`.
+        unsafe { message::plain_from_down::<A::Msg>(node) };
+        return handle_one::<A>(cell, node);
     } else {
         return start_init::<A>(cell, node);
     };

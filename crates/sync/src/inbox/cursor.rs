@@ -99,6 +99,35 @@ impl Cursor {
         self.append(node.as_ptr(), node.as_ptr());
     }
 
+    /// Takes the oldest node of the private FIFO that is looked for out of its place. It is the caller's, as one
+    /// that [`pop`](Self::pop) gives. The cost is that of a walk up to there.
+    pub fn extract(
+        &mut self,
+        mut is_it: impl FnMut(NonNull<Node>) -> bool,
+    ) -> Option<NonNull<Node>> {
+        let (mut before, mut at) = (None, self.first);
+        while let Some(node) = NonNull::new(at) {
+            // SAFETY: the nodes of the FIFO are the cursor's.
+            let next = unsafe { Node::next(node) };
+            if !is_it(node) {
+                (before, at) = (Some(node), next);
+                continue;
+            }
+            match before {
+                None => self.first = next,
+                Some(before) => {
+                    // SAFETY: as above.
+                    unsafe { Node::set_next(before, next) };
+                    if next.is_null() {
+                        self.last = before.as_ptr();
+                    }
+                }
+            }
+            return Some(node);
+        }
+        None
+    }
+
     /// Gives back the memory of a node that was handled: now, or when the cursor moves on if it
     /// stands at this node.
     ///

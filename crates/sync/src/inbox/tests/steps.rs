@@ -82,6 +82,34 @@ fn a_signal_finds_all_earlier_messages_in_the_fifo_and_may_join_them() {
 }
 
 #[test]
+fn a_node_is_taken_out_of_its_place() {
+    let token = Token::new(());
+    for wanted in 0..5 {
+        let mut cursor = Cursor::new();
+        for n in 1..=3 {
+            // SAFETY: fresh nodes, given away.
+            unsafe { cursor.push_back(node(&MESSAGE, n, &token)) };
+        }
+        let taken = cursor.extract(|node| number(node) == wanted);
+        assert_eq!(taken.map(number), (1..=3).contains(&wanted).then_some(wanted));
+        if let Some(taken) = taken {
+            retire(&mut cursor, taken);
+        }
+        // The end is where it is now.
+        // SAFETY: as above.
+        unsafe { cursor.push_back(node(&MESSAGE, 4, &token)) };
+        let mut left = Vec::new();
+        while let Some(node) = cursor.pop() {
+            left.push(number(node));
+            retire(&mut cursor, node);
+        }
+        let expected: Vec<_> = (1..=4).filter(|&n| n == 4 || n != wanted).collect();
+        assert_eq!(left, expected);
+    }
+    assert_eq!(Token::strong_count(&token), 1);
+}
+
+#[test]
 fn the_newest_node_is_kept_until_the_cursor_moves_on() {
     let token = Token::new(());
     let owner = Owner::with(Inbox::scheduled(), |_, _| unreachable!());

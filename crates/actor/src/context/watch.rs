@@ -1,0 +1,96 @@
+//! Less frequent ways to watch others and to be addressed: monitors of names, aliases, labels.
+
+use super::Context;
+use crate::{
+    Actor, Alias, Down, MonitorAlias, MonitorRef, Name, Pid, Relations, Target,
+    alias::Use,
+    ext::Ext,
+    monitor::{self, Whom},
+};
+
+// For the `unsafe` blocks see above `impl Context` in the parent.
+impl<A: Actor> Context<A> {
+    /// Watches whoever has `name` now, as [`monitor`](Self::monitor); `down.name` is the name. Who takes the name
+    /// later is not watched.
+    pub fn monitor_name(
+        &mut self,
+        name: impl Into<Name>,
+        f: impl FnOnce(Down) -> A::Msg + Send + 'static,
+    ) -> MonitorRef {
+        let name = name.into();
+        let shared = self.cell.shared();
+        let pid = shared.names().whereis(&name);
+        let cell = pid.and_then(|pid| shared.resolve(pid));
+        let whom = Whom { pid: pid.unwrap_or(Pid::from_bits(0)), cell, name: Some(name) };
+        // SAFETY: see above the parent's impl.
+        unsafe { monitor::monitor(self.cell, whom, None, f) }
+    }
+
+    /// As [`monitor`](Self::monitor), with an alias to which the other may answer: see [`MonitorAlias`] for how
+    /// long it is on. With `Reply` exactly one of the two comes, the first message through the alias or the
+    /// monitor's.
+    pub fn monitor_alias(
+        &mut self,
+        to: impl Target,
+        kind: MonitorAlias,
+        f: impl FnOnce(Down) -> A::Msg + Send + 'static,
+    ) -> (MonitorRef, Alias<A::Msg>) {
+        let whom = self.whom(&to);
+        // SAFETY: see above the parent's impl.
+        let monitor = unsafe { monitor::monitor(self.cell, whom, Some(kind), f) };
+        (monitor, Alias::new(self.cell, monitor.id))
+    }
+
+    /// As [`demonitor`](Self::demonitor), and if the monitor's message waits in the mailbox it is removed: after
+    /// this it is never handled. The answer is the same: `true` if the monitor was active.
+    ///
+    /// Looks through the mailbox if it was not.
+    pub fn demonitor_flush(&mut self, monitor: MonitorRef) -> bool {
+        // SAFETY: see above the parent's impl: the turn holds no reference to the cursor while a handler runs.
+        unsafe { monitor::demonitor_flush::<A::Msg>(self.cell, monitor) }
+    }
+
+    /// Makes an alias of this process, which is on until [`unalias`](Self::unalias).
+    pub fn alias(&mut self) -> Alias<A::Msg> {
+        self.new_alias(Use::Stays)
+    }
+
+    /// Makes an alias of this process for one message: the first through it switches it off.
+    pub fn alias_once(&mut self) -> Alias<A::Msg> {
+        self.new_alias(Use::Once)
+    }
+
+    fn new_alias(&mut self, how: Use) -> Alias<A::Msg> {
+        // SAFETY: see above the parent's impl.
+        let ext = unsafe { Ext::of(self.cell) };
+        let id = ext.next_id();
+        ext.aliases.insert(id, how);
+        Alias::new(self.cell, id)
+    }
+
+    /// Switches an alias of this process off: nothing more comes through it into the mailbox; what is there stays.
+    /// `false`: it was off, or is another process's, on which this has no effect.
+    pub fn unalias(&mut self, alias: &Alias<A::Msg>) -> bool {
+        let Some(id) = alias.id_of(self.cell) else { return false };
+        // SAFETY: see above the parent's impl.
+        let ext = unsafe { Ext::get(self.cell) };
+        ext.is_some_and(|ext| ext.aliases.remove(&id).is_some())
+    }
+
+    /// Sets what this process is called where people read of it, see
+    /// [`SpawnOptions::label`](crate::SpawnOptions::label).
+    pub fn set_label(&mut self, label: impl Into<Name>) {
+        Ext::set_label(self.cell, Some(label.into()));
+    }
+
+    /// Whom this process is linked to, monitors and is monitored by, as far as it has heard.
+    pub fn relations(&self) -> Relations {
+        // SAFETY: see above the parent's impl: it is read.
+        unsafe { Relations::of(self.cell) }
+    }
+
+    pub(super) fn whom(&self, to: &impl Target) -> Whom {
+        let pid = to.target().unwrap_or(Pid::from_bits(0));
+        Whom { pid, cell: self.cell.shared().resolve(pid), name: None }
+    }
+}
