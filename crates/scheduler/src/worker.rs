@@ -6,7 +6,7 @@
 //!   +--> each 64 runs, or after a slice: stop? timers due? shared queue?   (pace.rs)
 //!   |        |
 //!   |        v
-//!   |    slot or deque --> run it
+//!   |    slot or deque --> run it; if that leaves it quiet, keep it for one run, then settle it (queue.rs)
 //!   |        | empty
 //!   |        v
 //!   |    shared queue --> run it, the batch goes into the deque

@@ -33,7 +33,7 @@
 //!
 //! # Why no work is lost
 //!
-//! *Work* is an entry in a queue that thieves can reach. Claim: when a worker sleeps and there is work,
+//! *Work* is an entry in a queue, or in a slot beside it, that thieves can reach. Claim: when a worker sleeps and there is work,
 //! then somebody who is awake looks for it, or will before he sleeps.
 //!
 //! A **worker** W pushes on its own queue, looks at the word without a fence ([`Idle::look`]), and
