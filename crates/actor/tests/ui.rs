@@ -13,7 +13,13 @@ fn mistakes_are_told_in_words_of_the_crate() {
 /// By types: it does not compile.
 #[test]
 fn mon_003_what_is_no_process_is_not_monitored() {
-    do_not_compile("tests/ui/rows/*.rs");
+    do_not_compile("tests/ui/rows/mon_003.rs");
+}
+
+/// By types: a request that is in a collection has been moved there.
+#[test]
+fn srv_037_a_request_is_in_one_collection_once() {
+    do_not_compile("tests/ui/rows/srv_037.rs");
 }
 
 #[expect(clippy::print_stdout, reason = "a test says why it was left out")]

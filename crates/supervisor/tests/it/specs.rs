@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use whitebeam_actor::{ExitReason, Runtime, StartError};
+use whitebeam_actor::{ExitReason, Runtime, SpawnOptions, StartError};
 use whitebeam_supervisor::{
-    Child, DynamicSupervisor, PartitionSupervisor, Partitions, Restart, SpecError,
+    Child, DynamicSupervisor, PartitionSupervisor, Partitions, Restart, Shutdown, SpecError,
 };
 
-use crate::support::{Log, Plain, Setup, everywhere};
+use crate::support::{Log, Plain, Setup, end, everywhere, until};
 
 #[track_caller]
 fn is<T: std::fmt::Debug>(start: Result<T, StartError>, expected: &SpecError, hint: &str) {
@@ -133,5 +133,34 @@ fn futures_and_handles_cross_threads() {
         let ended = sup.terminate_child(&child);
         is_send(&ended);
         ended.await.unwrap();
+    });
+}
+
+/// The id is the caller's always: there is no module whose name it could be.
+#[test]
+fn srv_066_what_a_child_is_unless_said_otherwise() {
+    let spec = |child: &Child<_>| format!("{child:?}");
+    let worker = Child::new::<Plain>("plain", Setup::default());
+    let text = spec(&worker);
+    assert!(
+        text.starts_with(r#"Child { id: "plain", restart: Permanent, shutdown: After(5s), "#),
+        "{text}"
+    );
+    let other = worker.restart(Restart::Transient).shutdown(Shutdown::BrutalKill);
+    let text = spec(&other.options(SpawnOptions::new().name("n")));
+    assert!(text.contains("restart: Transient, shutdown: BrutalKill"), "{text}");
+    assert!(text.contains(r#""n""#), "{text}");
+}
+
+#[test]
+fn srv_069_a_server_is_put_in_a_supervisor_as_it_is() {
+    everywhere(|rt| async move {
+        let child = |n: usize| Child::new::<Plain>(n, Setup::default());
+        let pool = PartitionSupervisor::new(Partitions::exactly(1), child);
+        let pool = pool.start(&rt).await.expect("start");
+        let first = pool.of(&0).current().expect("it runs");
+        // Permanent, as every child is by default.
+        end(&rt, &first, ExitReason::custom("gone")).await;
+        until(&rt, || pool.of(&0).current().is_some_and(|next| next != first)).await;
     });
 }
