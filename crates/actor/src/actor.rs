@@ -6,7 +6,7 @@ use std::{
     task::{Context as TaskContext, Poll},
 };
 
-use crate::{Context, ExitReason};
+use crate::{Context, ExitReason, process::Form};
 
 /// A process with state that handles one message at a time.
 ///
@@ -38,6 +38,10 @@ pub trait Actor: Sized + Send + 'static {
     type Args: Send + 'static;
     /// What it is sent: one enum, as a rule.
     type Msg: Send + 'static;
+
+    /// Whether it is a server or a process in the process form. The runtime's: its type has no name outside.
+    #[doc(hidden)]
+    const FORM: Form = Form::SERVER;
 
     /// Makes the state, in the new process.
     ///

@@ -128,8 +128,7 @@ pub(crate) fn receive(cell: CellPtr, cursor: &mut Cursor, id: u64, message: Carr
     });
     match on {
         Some(monitor) => {
-            // SAFETY: a fresh message node of the actor's own type, given up.
-            unsafe { cursor.push_back(message.into_node()) };
+            signal::append(cell, cursor, message.into_node());
             // With its constructor, which is the user's.
             let _ =
                 contain(|| monitor.map(|watched| watched.forget((cell.pid().in_runtime(), id))));

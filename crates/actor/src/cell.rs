@@ -107,6 +107,8 @@ pub(crate) mod bit {
     pub(crate) const STOPPING: u32 = 1 << 17;
     /// The wheel is to look at a call of this process's, see `timeouts`.
     pub(crate) const LOOK: u32 = 1 << 18;
+    /// The suspended body of a process in the process form waits for a message that is not in its mailbox yet.
+    pub(crate) const RECEIVING: u32 = 1 << 19;
 }
 
 /// What the core knows of an actor's type.
@@ -120,6 +122,8 @@ pub(crate) struct ActorVt {
     pub(crate) needs_drop: bool,
     /// May be ended on the worker of who tells it to: it has no `terminate` of its own.
     pub(crate) ends_inline: bool,
+    /// Is in the process form: signals treat it as a plain process, not as a server. See [`crate::process`].
+    pub(crate) is_process: bool,
     /// Bytes of the cell.
     pub(crate) cell_size: usize,
     /// The actor's type, for people.
@@ -577,7 +581,10 @@ const REASON_SHIFT: u32 = 24;
 
 /// The function behind [`ActorVt::type_name`].
 pub(crate) fn type_name<A: Actor>() -> &'static str {
-    std::any::type_name::<A>()
+    match const { A::FORM.name_of_body() } {
+        Some(name) => name(),
+        None => std::any::type_name::<A>(),
+    }
 }
 
 impl std::fmt::Debug for CellRef {

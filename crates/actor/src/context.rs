@@ -3,10 +3,10 @@
 
 mod watch;
 
-use std::{fmt, marker::PhantomData, ptr, time::Duration};
+use std::{fmt, future::Future, marker::PhantomData, ptr, time::Duration};
 
 use crate::{
-    Actor, ActorRef, ChildDown, ChildKey, Exit, ExitReason, Handle, MonitorRef, Pid, Rng,
+    Actor, ActorRef, ChildDown, ChildKey, Exit, ExitReason, Handle, Mailbox, MonitorRef, Pid, Rng,
     SpawnOptions, Start, StartInfo, StartReply, Target, TimerRef,
     cell::{CellPtr, bit},
     children::{self, Stop, StopChild, StopChildren},
@@ -15,6 +15,7 @@ use crate::{
     link, message,
     monitor::{self, Down},
     oneshot::oneshot,
+    process::{self, Body},
     signal,
     spawn::{self, Relation, Spawned},
     timer,
@@ -34,6 +35,7 @@ use crate::{
 /// ```
 #[repr(C)]
 pub struct Context<A> {
+    /// For what anyone may do who has the address. The owner's part is reached by [`Context::own`].
     cell: CellPtr,
     _actor: PhantomData<fn(A)>,
     _unsized: [()],
@@ -60,6 +62,20 @@ impl<A> Place<A> {
         // long as `self` is.
         unsafe { &mut *context }
     }
+
+    /// As [`lend`](Self::lend), to be read.
+    #[inline]
+    pub(crate) fn show(&self) -> &Context<A> {
+        let place: *const Self = self;
+        let context = ptr::slice_from_raw_parts(place.cast::<()>(), 0) as *const Context<A>;
+        // SAFETY: as in `lend`.
+        unsafe { &*context }
+    }
+
+    #[inline]
+    pub(crate) fn cell(&self) -> CellPtr {
+        self.cell
+    }
 }
 
 const _: () = assert!(size_of::<Place<()>>() == size_of::<CellPtr>());
@@ -75,7 +91,33 @@ pub struct Spawner<'a, A> {
 // the cell's owner calls, with no reference into the owner's part alive; it cannot be moved elsewhere. That
 // code may lend it on to other threads, but has to wait for them. So `&mut self` is the only way to the owner's
 // part for as long as it lasts, and while there are several `&self` that part is only read.
+//
+// In the process form the context is the `Mailbox`'s, which its body may give away. So `own` looks, there, whether
+// the caller is that body: see `process`.
 impl<A: Actor> Context<A> {
+    /// The cell, for who does not touch the owner's part of it.
+    pub(crate) fn cell(&self) -> CellPtr {
+        self.cell
+    }
+
+    /// The cell, for who touches the owner's part of it.
+    #[inline]
+    fn own(&self) -> CellPtr {
+        if const { A::FORM.is_process() } {
+            process::assert_runs(self.cell);
+        }
+        self.cell
+    }
+
+    /// As [`own`](Self::own), for who looks after children.
+    #[inline]
+    fn own_as_parent(&self) -> CellPtr {
+        if const { A::FORM.is_process() } {
+            panic!("a process in the process form supervises no children: this needs an actor");
+        }
+        self.cell
+    }
+
     /// This actor's address.
     pub fn me(&self) -> ActorRef<A::Msg> {
         ActorRef::from_cell(self.cell.to_ref())
@@ -95,7 +137,7 @@ impl<A: Actor> Context<A> {
     pub fn ancestors(&mut self) -> &[Pid] {
         let shared = self.cell.shared();
         // SAFETY: see above the impl.
-        let ext = unsafe { Ext::of(self.cell) };
+        let ext = unsafe { Ext::of(self.own()) };
         ext.ancestors.get_or_insert_with(|| {
             let mut pids: Vec<Pid> = Vec::new();
             let mut next = self.cell.header().parent_pid();
@@ -110,7 +152,7 @@ impl<A: Actor> Context<A> {
     /// Which start this is, and how the incarnation before it ended.
     pub fn start_info(&self) -> StartInfo {
         // SAFETY: see above the impl: it is read.
-        let info = unsafe { Ext::look(self.cell) }.and_then(|ext| ext.start_info.clone());
+        let info = unsafe { Ext::look(self.own()) }.and_then(|ext| ext.start_info.clone());
         info.unwrap_or_else(StartInfo::first)
     }
 
@@ -150,6 +192,26 @@ impl<A: Actor> Context<A> {
         self.with(SpawnOptions::new()).spawn_monitor::<B>(args, f)
     }
 
+    /// Starts a process in the process form, as [`Handle::spawn_fn`]. It lives on when this one ends.
+    pub fn spawn_fn<M, F, Fut>(&mut self, f: F) -> ActorRef<M>
+    where
+        M: Send + 'static,
+        F: FnOnce(Mailbox<M>) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<(), ExitReason>> + Send + 'static,
+    {
+        self.with(SpawnOptions::new()).spawn_fn(f)
+    }
+
+    /// Starts a process in the process form that is linked to this one before it runs.
+    pub fn spawn_fn_link<M, F, Fut>(&mut self, f: F) -> ActorRef<M>
+    where
+        M: Send + 'static,
+        F: FnOnce(Mailbox<M>) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<(), ExitReason>> + Send + 'static,
+    {
+        self.with(SpawnOptions::new()).spawn_fn_link(f)
+    }
+
     /// Starts a process; the future is ready when its `init` is done.
     pub fn start<B: Actor>(&mut self, args: B::Args) -> Start<B::Msg> {
         self.with(SpawnOptions::new()).start::<B>(args)
@@ -166,14 +228,14 @@ impl<A: Actor> Context<A> {
         let Some(pid) = to.target() else { return };
         let target = self.cell.shared().resolve(pid);
         // SAFETY: see above the impl.
-        unsafe { link::link(self.cell, pid, target) };
+        unsafe { link::link(self.own(), pid, target) };
     }
 
     /// Takes a link back. From now on it has no effect on this process.
     pub fn unlink(&mut self, to: impl Target) {
         if let Some(pid) = to.target() {
             // SAFETY: see above the impl.
-            unsafe { link::unlink(self.cell, pid) };
+            unsafe { link::unlink(self.own(), pid) };
         }
     }
 
@@ -185,7 +247,7 @@ impl<A: Actor> Context<A> {
     ) -> MonitorRef {
         let whom = self.whom(&to);
         // SAFETY: see above the impl.
-        unsafe { monitor::monitor(self.cell, whom, None, f) }
+        unsafe { monitor::monitor(self.own(), whom, None, f) }
     }
 
     /// Takes a monitor back. `true`: it was active, and its message will never come. `false`: it has
@@ -193,21 +255,22 @@ impl<A: Actor> Context<A> {
     /// [`demonitor_flush`](Self::demonitor_flush).
     pub fn demonitor(&mut self, monitor: MonitorRef) -> bool {
         // SAFETY: see above the impl.
-        unsafe { monitor::demonitor(self.cell, monitor) }
+        unsafe { monitor::demonitor(self.own(), monitor) }
     }
 
-    /// From now on exit signals become messages, but for `Kill` and those of the parent.
+    /// From now on exit signals become messages, but for `Kill` and those of the parent; in the process form those
+    /// of the parent as well.
     pub fn trap_exit(&mut self, f: impl Fn(Exit) -> A::Msg + Send + 'static) {
         // SAFETY: see above the impl.
-        unsafe { Ext::of(self.cell) }.trap = Some(signal::constructor(f));
-        self.cell.header().set(bit::TRAP);
+        unsafe { Ext::of(self.own()) }.trap = Some(signal::constructor(f));
+        self.own().header().set(bit::TRAP);
     }
 
     /// From now on exit signals act. EXITs that are messages already stay messages.
     pub fn untrap_exit(&mut self) {
-        self.cell.header().clear(bit::TRAP);
+        self.own().header().clear(bit::TRAP);
         // SAFETY: see above the impl.
-        if let Some(ext) = unsafe { Ext::get(self.cell) } {
+        if let Some(ext) = unsafe { Ext::get(self.own()) } {
             ext.trap = None;
         }
     }
@@ -215,7 +278,7 @@ impl<A: Actor> Context<A> {
     /// Sends this actor a message after a time: never early, and not at all if it ends before.
     pub fn send_after(&mut self, after: Duration, msg: A::Msg) -> TimerRef {
         // SAFETY: see above the impl.
-        unsafe { timer::after(self.cell, after, msg) }
+        unsafe { timer::after(self.own(), after, msg) }
     }
 
     /// Sends this actor a message every `period`, first after one. The beat is kept; ticks that were
@@ -226,20 +289,20 @@ impl<A: Actor> Context<A> {
         f: impl FnMut() -> A::Msg + Send + 'static,
     ) -> TimerRef {
         // SAFETY: see above the impl.
-        unsafe { timer::every(self.cell, period, f) }
+        unsafe { timer::every(self.own(), period, f) }
     }
 
     /// Takes a timer back: the time that was left, or `None` if it has fired.
     pub fn cancel(&mut self, timer: TimerRef) -> Option<Duration> {
         // SAFETY: see above the impl.
-        unsafe { timer::cancel(self.cell, timer) }
+        unsafe { timer::cancel(self.own(), timer) }
     }
 
     /// Handles `msg` next, before any other message.
     pub fn continue_with(&mut self, msg: A::Msg) {
         let node = message::uncounted(msg);
         // SAFETY: see above the impl: the turn holds no reference to the cursor while a handler runs.
-        let cursor = unsafe { self.cell.cursor() };
+        let cursor = unsafe { self.own().cursor() };
         // SAFETY: a fresh message node of the actor's own type, given up.
         unsafe { cursor.push_front(node) };
     }
@@ -252,17 +315,21 @@ impl<A: Actor> Context<A> {
         }
     }
 
-    /// Ends this process in order after this handler, which may go on. The first reason counts.
+    /// Ends this process in order after this handler, which may go on. The first reason counts. In the process
+    /// form the body may go on to its next await, where it is dropped.
     pub fn stop(&mut self, reason: ExitReason) {
-        end::doom(self.cell, reason, How::Own);
+        end::doom(self.own(), reason, How::Own);
     }
 
     /// Makes this process a parent that supervises: `on_down` runs when a child that was spawned with
     /// [`spawn_child`](Self::spawn_child) ends by itself: at once, or after a suspended handler.
     /// Called in `init`.
+    ///
+    /// # Panics
+    /// When `init` is over; in a process in the process form, which supervises no children.
     pub fn supervise(&mut self, on_down: fn(&mut A, ChildDown, &mut Context<A>)) {
         // SAFETY: see above the impl.
-        unsafe { children::supervise(self.cell, on_down) };
+        unsafe { children::supervise(self.own_as_parent(), on_down) };
     }
 
     /// Starts a process that this one supervises. `ack` is answered by the process when its `init` is
@@ -272,7 +339,7 @@ impl<A: Actor> Context<A> {
     /// The reason why no process was made; `ack` was told.
     ///
     /// # Panics
-    /// If [`supervise`](Self::supervise) was not called.
+    /// If [`supervise`](Self::supervise) was not called; in a process in the process form.
     pub fn spawn_child<B: Actor>(
         &mut self,
         args: B::Args,
@@ -282,7 +349,7 @@ impl<A: Actor> Context<A> {
     ) -> Option<(ChildKey, ActorRef<B::Msg>)> {
         let shared = self.cell.shared();
         // SAFETY: see above the impl.
-        let Some(set) = (unsafe { children::of(self.cell) }) else {
+        let Some(set) = (unsafe { children::of(self.own_as_parent()) }) else {
             panic!("`spawn_child` before `supervise`");
         };
         match spawn::spawn::<B>(
@@ -304,31 +371,37 @@ impl<A: Actor> Context<A> {
     /// Children that this process supervises and has not counted off.
     pub fn child_count(&self) -> usize {
         // SAFETY: see above the impl: it is read.
-        unsafe { children::look(self.cell) }.map_or(0, |set| set.live())
+        unsafe { children::look(self.own()) }.map_or(0, |set| set.live())
     }
 
     /// The child of this pid, if it is one.
     pub fn child_key(&self, pid: Pid) -> Option<ChildKey> {
         let child = self.cell.shared().resolve(pid)?;
         // SAFETY: see above the impl: it is read.
-        unsafe { children::key_of(self.cell, child.ptr()) }
+        unsafe { children::key_of(self.own(), child.ptr()) }
     }
 
     /// The pid of a child.
     pub fn child_pid(&self, key: ChildKey) -> Option<Pid> {
         // SAFETY: see above the impl: it is read.
-        unsafe { children::look(self.cell) }.and_then(|set| set.get(key)).map(CellPtr::pid)
+        unsafe { children::look(self.own()) }.and_then(|set| set.get(key)).map(CellPtr::pid)
     }
 
     /// Stops one child and waits until it has ended. Its end is not reported to `on_down`.
+    ///
+    /// # Panics
+    /// In a process in the process form, which supervises no children.
     pub fn stop_child(&mut self, key: ChildKey, how: Stop) -> StopChild<'_> {
-        StopChild::new(self.cell, key, how)
+        StopChild::new(self.own_as_parent(), key, how)
     }
 
     /// Stops all children in parallel and waits until the last has ended, see
     /// [`StopChildren`]. Their ends are counted, not reported to `on_down`.
+    ///
+    /// # Panics
+    /// As for [`stop_child`](Self::stop_child).
     pub fn stop_children(&mut self, how: Stop) -> StopChildren<'_> {
-        StopChildren::new(self.cell, how)
+        StopChildren::new(self.own_as_parent(), how)
     }
 }
 
@@ -358,7 +431,7 @@ impl<A: Actor> Spawner<'_, A> {
 
     /// As [`Context::spawn_link`].
     pub fn spawn_link<B: Actor>(self, args: B::Args) -> ActorRef<B::Msg> {
-        let parent = Relation::Linked(self.cx.cell);
+        let parent = Relation::Linked(self.cx.own());
         self.go::<B>(args, None, parent)
     }
 
@@ -368,8 +441,28 @@ impl<A: Actor> Spawner<'_, A> {
         args: B::Args,
         f: impl FnOnce(Down) -> A::Msg + Send + 'static,
     ) -> (ActorRef<B::Msg>, MonitorRef) {
-        let cell = self.cx.cell;
+        let cell = self.cx.own();
         spawn::monitored::<B, A::Msg>(cell.shared(), cell, args, self.options, f)
+    }
+
+    /// As [`Context::spawn_fn`].
+    pub fn spawn_fn<M, F, Fut>(self, f: F) -> ActorRef<M>
+    where
+        M: Send + 'static,
+        F: FnOnce(Mailbox<M>) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<(), ExitReason>> + Send + 'static,
+    {
+        self.spawn::<Body<M, F, Fut>>(f)
+    }
+
+    /// As [`Context::spawn_fn_link`].
+    pub fn spawn_fn_link<M, F, Fut>(self, f: F) -> ActorRef<M>
+    where
+        M: Send + 'static,
+        F: FnOnce(Mailbox<M>) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<(), ExitReason>> + Send + 'static,
+    {
+        self.spawn_link::<Body<M, F, Fut>>(f)
     }
 
     /// As [`Context::start`].
@@ -383,7 +476,7 @@ impl<A: Actor> Spawner<'_, A> {
     /// As [`Context::start_link`].
     pub fn start_link<B: Actor>(self, args: B::Args) -> Start<B::Msg> {
         let (reply, answer) = oneshot();
-        let me = self.cx.cell;
+        let me = self.cx.own();
         let process = self.go::<B>(args, Some(reply), Relation::Linked(me)).into_cell();
         Start::of(process, Some(me.to_ref()), answer)
     }

@@ -46,7 +46,7 @@ use crate::{
 /// How a process is to end.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum How {
-    /// By its own `stop` or error: after its handler, with `terminate`.
+    /// By its own `stop` or error: after its handler, with `terminate`; a body in the process form, at its await.
     Own,
     /// Told by its parent: with `terminate`; a suspended handler is let finish if exits are trapped.
     Orderly,
@@ -60,7 +60,9 @@ pub(crate) fn doom(cell: CellPtr, reason: ExitReason, how: How) {
     if header.has(bit::ENDED) {
         return;
     }
-    let waits = how == How::Own || (how == How::Orderly && header.has(bit::TRAP));
+    // A body goes on for as long as it likes: its end comes at its next await.
+    let waits = (how == How::Own || (how == How::Orderly && header.has(bit::TRAP)))
+        && !cell.vt().is_process;
     let is_kill = how == How::Abrupt && matches!(reason, ExitReason::Killed);
     let overtakes = if !header.has(bit::DOOMED) {
         true
@@ -194,7 +196,12 @@ fn release_resources(cell: CellPtr) {
         let _ = contain(|| timer.cancel(cell.shared()));
     }
     let trap = ext.trap.take();
+    let receiver = ext.receiver.take();
     let _ = contain(|| drop(trap));
+    if receiver.is_some() {
+        // It may keep the cell, which keeps it.
+        let _ = contain(|| drop(receiver));
+    }
 }
 
 /// Step 5.

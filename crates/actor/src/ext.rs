@@ -9,7 +9,7 @@
     reason = "naming a place through a pointer and using it are one access"
 )]
 
-use std::{cell::UnsafeCell, collections::HashMap, ptr::NonNull};
+use std::{cell::UnsafeCell, collections::HashMap, ptr::NonNull, task::Waker};
 
 use ahash::RandomState;
 use parking_lot::Mutex;
@@ -62,6 +62,8 @@ pub(crate) struct Ext {
     pub(crate) timers: Option<Box<timer::Set>>,
     /// Aliases of this process that are on, by number; a monitor's has the monitor's number.
     pub(crate) aliases: Map<u64, alias::Use>,
+    /// Who is to be woken beside the body when a message comes: a combinator in there that waits for one.
+    pub(crate) receiver: Option<Waker>,
 }
 
 /// Hashed with fixed seeds: keys are pids and counters, not chosen by strangers, and the order of a

@@ -2,7 +2,8 @@
 //!
 //! An actor is a type with state, one message enum and three async functions ([`Actor`]). It runs as a
 //! process of a [`Runtime`]: it has a [`Pid`], a mailbox and a typed address ([`ActorRef`]); it is sent
-//! messages ([`ActorRef::cast`]), asked ([`ActorRef::call`]), linked, monitored, told to exit. This crate
+//! messages ([`ActorRef::cast`]), asked ([`ActorRef::call`]), linked, monitored, told to exit. For protocols there is
+//! the process form: a future that receives its messages itself ([`Mailbox`]). This crate
 //! knows nothing of supervisors; it has what they are made of (`Context::spawn_child` and
 //! `Context::stop_children`).
 //!
@@ -48,6 +49,7 @@ mod info;
 mod names;
 mod options;
 mod pid;
+mod process;
 mod reason;
 mod reference;
 mod relations;
@@ -99,6 +101,7 @@ pub use names::Name;
 pub use oneshot::{Answered, oneshot};
 pub use options::{SpawnOptions, StartInfo};
 pub use pid::Pid;
+pub use process::{Mailbox, Process};
 pub use reason::{ExitError, ExitReason, PanicInfo, Value};
 pub use reference::{ActorRef, Target};
 pub use relations::{Relations, RelationsFuture};

@@ -17,7 +17,7 @@
     reason = "naming a place through a pointer and using it are one access"
 )]
 
-mod observed;
+pub(crate) mod observed;
 
 use std::{
     mem::{align_of, size_of},
@@ -26,7 +26,7 @@ use std::{
 };
 
 use whitebeam_scheduler::{Ran, RunHeader, RunVt, Turn};
-use whitebeam_sync::{node::Node, shim::atomic::Ordering};
+use whitebeam_sync::{inbox::Drained, node::Node, shim::atomic::Ordering};
 
 use crate::{
     Actor, Context, ExitReason,
@@ -40,7 +40,7 @@ use crate::{
     frame::{self, First, FrameHdr, Outcome},
     local::Running,
     message::{self, tag},
-    signal,
+    process, signal,
     simulate::{Event, SignalKind, tell_of},
     spawn, timeouts,
 };
@@ -54,6 +54,7 @@ impl<A: Actor> Table<A> {
         drop_state: drop_state::<A>,
         needs_drop: is_boxed::<A>() || std::mem::needs_drop::<A>(),
         ends_inline: !has_terminate::<A>(),
+        is_process: A::FORM.is_process(),
         cell_size: class_of::<A>().size(),
         type_name: type_name::<A>,
     };
@@ -160,7 +161,7 @@ fn messages<A: Actor>(cell: CellPtr, turn: &mut Turn<'_>) -> Flow {
             || bits & ATTENTION != 0
             || header.flags.get() & flag::RUN != 0
         {
-            match attend::<A>(cell, drained.woken, turn) {
+            match attend::<A>(cell, drained, turn) {
                 Next::Messages => {}
                 Next::Settle => handle = false,
                 Next::Drain => continue,
@@ -207,6 +208,10 @@ fn handle_waiting<A: Actor>(cell: CellPtr, turn: &mut Turn<'_>) -> Option<Flow> 
 /// Handles one node. `true`: the handler is suspended.
 #[inline]
 fn handle_one<A: Actor>(cell: CellPtr, node: NonNull<Node>) -> bool {
+    if const { A::FORM.is_process() } {
+        // The first node of all; the others are its body's to take.
+        return start_init::<A>(cell, node);
+    }
     // SAFETY: popped: the turn's own.
     let vt = unsafe { Node::vt(node) };
     cell.header().took(u32::from(vt.counted));
@@ -293,6 +298,13 @@ fn suspend(cell: CellPtr, frame: NonNull<FrameHdr>) -> bool {
 fn start_init<A: Actor>(cell: CellPtr, node: NonNull<Node>) -> bool {
     // SAFETY: the other node in a private FIFO is the one that the cell was spawned with, an `A`'s.
     let (args, ack) = unsafe { spawn::take_init::<A>(cell, node) };
+    if const { A::FORM.is_process() } {
+        process::started::<A::Msg>(cell, ack);
+        // SAFETY: as below.
+        return body_began(cell, unsafe {
+            frame::start::<A, _>(cell, |cx| process::outcome_of(A::init(args, cx)))
+        });
+    }
     // SAFETY: the turn owns the cell, there is no frame, and nothing is borrowed but the context.
     let first = unsafe {
         frame::start::<A, _>(cell, |cx| async move {
@@ -315,6 +327,17 @@ fn start_init<A: Actor>(cell: CellPtr, node: NonNull<Node>) -> bool {
     }
 }
 
+/// The body of a process was polled for the first time.
+fn body_began(cell: CellPtr, first: First) -> bool {
+    match first {
+        First::Done(outcome) => {
+            done(cell, outcome);
+            false
+        }
+        First::Suspended(frame) => suspend(cell, frame),
+    }
+}
+
 fn init_done(cell: CellPtr, outcome: Outcome) {
     match outcome {
         Ok(()) => cell.header().clear(bit::INIT),
@@ -324,21 +347,27 @@ fn init_done(cell: CellPtr, outcome: Outcome) {
     done(cell, Ok(()));
 }
 
-/// Whatever is not a message. See the module's picture.
-fn attend<A: Actor>(cell: CellPtr, woken: bool, turn: &mut Turn<'_>) -> Next {
-    let header = cell.header();
-    let mut woken = woken;
-    let flags = header.flags.take(flag::RUN);
+/// Ends the process that was told to, or tells it. Called by the owner, with no reference to the cursor alive.
+#[inline]
+pub(crate) fn obey(cell: CellPtr, flags: u32) {
     // Both come from who ends this process in order, the kill when its time is over: first come, first served.
     if flags & flag::SHUTDOWN != 0 {
         let signal = SignalKind::Shutdown;
         tell_of(cell, || Event::Signalled { pid: cell.pid(), signal });
-        end::doom(cell, ExitReason::Shutdown, How::Orderly);
+        signal::receive_shutdown(cell);
     }
     if flags & flag::KILL != 0 {
         tell_of(cell, || Event::Signalled { pid: cell.pid(), signal: SignalKind::Kill });
         end::doom(cell, ExitReason::Killed, How::Abrupt);
     }
+}
+
+/// Whatever is not a message. See the module's picture.
+fn attend<A: Actor>(cell: CellPtr, drained: Drained, turn: &mut Turn<'_>) -> Next {
+    let header = cell.header();
+    let mut woken = drained.woken;
+    let flags = header.flags.take(flag::RUN);
+    obey(cell, flags);
     if flags & flag::TIMEOUT != 0 {
         // SAFETY: the turn owns the cell.
         woken |= unsafe { timeouts::due(cell) };
@@ -363,6 +392,9 @@ fn attend<A: Actor>(cell: CellPtr, woken: bool, turn: &mut Turn<'_>) -> Next {
         }
         return Next::Messages;
     };
+    if const { A::FORM.is_process() } {
+        process::attend_receiver(cell, drained.messages);
+    }
     if header.has(bit::YIELDED | bit::POLL) {
         header.clear(bit::YIELDED | bit::POLL);
         woken = true;
@@ -370,13 +402,15 @@ fn attend<A: Actor>(cell: CellPtr, woken: bool, turn: &mut Turn<'_>) -> Next {
     if !woken {
         return Next::Settle;
     }
+    let taken =
+        if const { A::FORM.is_process() } { header.taken.load(Ordering::Relaxed) } else { 0 };
     // SAFETY: the frame is the cell's, and the turn owns the cell.
     match unsafe { frame::poll(frame, cell) } {
         Poll::Pending => {
             call::flush_deferred(None);
             // Asked to be polled again in the next turn, whoever wakes it; or the turn is over, and the next one
             // looks whether it was woken.
-            if header.has(bit::YIELDED) || turn.tick() {
+            if header.has(bit::YIELDED) || tick::<A>(cell, taken, turn) {
                 return Next::Leave(Flow::Again);
             }
             Next::Drain
@@ -396,6 +430,21 @@ fn attend<A: Actor>(cell: CellPtr, woken: bool, turn: &mut Turn<'_>) -> Next {
             Next::Drain
         }
     }
+}
+
+/// Counts a poll of the suspended frame; of a body each message that it took, `taken` before. `true`: the turn is
+/// over.
+#[inline]
+fn tick<A: Actor>(cell: CellPtr, taken: u32, turn: &mut Turn<'_>) -> bool {
+    if const { A::FORM.is_process() } {
+        let more = cell.header().taken.load(Ordering::Relaxed).wrapping_sub(taken);
+        for _ in 1..more {
+            if turn.tick() {
+                return true;
+            }
+        }
+    }
+    turn.tick()
 }
 
 /// Carries out an end that was decided. `None`: the handler that is running may finish first.

@@ -11,15 +11,17 @@ use whitebeam_scheduler::{Runnable, Scheduler, Simulation, Task, Time, WorkerMet
 use whitebeam_sync::shim::thread;
 
 use crate::{
-    Actor, ActorRef, BuildError, ExitReason, Info, Name, NameError, Pid, RelationsFuture, Rng,
-    ShutdownReport, SpawnOptions, Start, Stopping, Target,
+    Actor, ActorRef, BuildError, ExitReason, Info, Mailbox, Name, NameError, Pid, RelationsFuture,
+    Rng, ShutdownReport, SpawnOptions, Start, Stopping, Target,
     cell::CellPtr,
     contain::contain,
     end, info,
     local::{self, StandIn},
     monitor::DownFuture,
     oneshot::oneshot,
-    panic_place, relations,
+    panic_place,
+    process::Body,
+    relations,
     shared::Shared,
     shutdown, signal,
     simulate::{Observed, Observer},
@@ -286,6 +288,43 @@ impl Handle {
         self.with(SpawnOptions::new()).spawn::<A>(args)
     }
 
+    /// Starts a process in the process form: `f` is called in it with its [`Mailbox`], and the future that this
+    /// gives, the body, is all of its code. What that ends with, the process ends with: `Ok` is `Normal`, a panic
+    /// is a panic. Returns at once; see [`Mailbox`] for what there is to know.
+    ///
+    /// If none can be started (shutdown, a full process table) the address is nobody's, and `f` is dropped.
+    ///
+    /// ```
+    /// use whitebeam_actor::{Mailbox, Reply, Runtime};
+    ///
+    /// enum Msg { Add(i64), Get(Reply<i64>) }
+    ///
+    /// let rt = Runtime::simulated(1)?;
+    /// rt.block_on(async {
+    ///     let counter = rt.spawn_fn(|mut mailbox: Mailbox<Msg>| async move {
+    ///         let mut total = 0;
+    ///         loop {
+    ///             match mailbox.recv().await {
+    ///                 Msg::Add(n) => total += n,
+    ///                 Msg::Get(reply) => reply.send(total),
+    ///             }
+    ///         }
+    ///     });
+    ///     counter.cast(Msg::Add(42))?;
+    ///     assert_eq!(counter.call(Msg::Get).await?, 42);
+    ///     Ok::<_, Box<dyn std::error::Error>>(())
+    /// })?;
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn spawn_fn<M, F, Fut>(&self, f: F) -> ActorRef<M>
+    where
+        M: Send + 'static,
+        F: FnOnce(Mailbox<M>) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<(), ExitReason>> + Send + 'static,
+    {
+        self.with(SpawnOptions::new()).spawn_fn(f)
+    }
+
     /// Starts a process; the future is ready when its `init` is done.
     pub fn start<A: Actor>(&self, args: A::Args) -> Start<A::Msg> {
         self.with(SpawnOptions::new()).start::<A>(args)
@@ -457,6 +496,16 @@ impl RuntimeSpawner<'_> {
     /// As [`Handle::spawn`].
     pub fn spawn<A: Actor>(self, args: A::Args) -> ActorRef<A::Msg> {
         self.go::<A>(args, None)
+    }
+
+    /// As [`Handle::spawn_fn`].
+    pub fn spawn_fn<M, F, Fut>(self, f: F) -> ActorRef<M>
+    where
+        M: Send + 'static,
+        F: FnOnce(Mailbox<M>) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<(), ExitReason>> + Send + 'static,
+    {
+        self.spawn::<Body<M, F, Fut>>(f)
     }
 
     /// As [`Handle::start`].

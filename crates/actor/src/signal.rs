@@ -254,7 +254,7 @@ pub(crate) unsafe fn receive_late(
 ///
 /// From the parent, an orderly reason ends the process in order, trapping or not, and any other ends a
 /// trapping one in order. For a process that was started by the runtime, what is sent from outside
-/// comes from its parent.
+/// comes from its parent. A process in the process form knows no such rule: the table alone holds for it.
 fn receive_exit(
     cell: CellPtr,
     cursor: &mut Cursor,
@@ -272,26 +272,54 @@ fn receive_exit(
         return;
     }
     let trapping = header.has(bit::TRAP);
-    let from_parent = from == header.parent_pid();
+    // The parent rule is one of servers.
+    let from_parent = from == header.parent_pid() && !cell.vt().is_process;
     if from_parent && (trapping || (reason.is_orderly() && !reason.is_normal())) {
         end::doom(cell, reason, end::How::Orderly);
     } else if trapping {
-        // SAFETY: called from `receive` only: by the owner.
-        let ext = unsafe { Ext::of(cell) };
-        if let Some(trap) = &ext.trap {
-            deliver(cell, cursor, || trap(Exit { from, reason }));
-        }
+        deliver_exit(cell, cursor, Exit { from, reason });
     } else if !reason.is_normal() || from == Some(cell.pid()) {
         end::doom(cell, reason, end::How::Abrupt);
+    }
+}
+
+/// The parent or the runtime has told `cell` to shut down. Called by its owner, with no reference to its cursor
+/// alive.
+pub(crate) fn receive_shutdown(cell: CellPtr) {
+    let header = cell.header();
+    if cell.vt().is_process && header.has(bit::TRAP) {
+        let exit = Exit { from: header.parent_pid(), reason: ExitReason::Shutdown };
+        // SAFETY: the caller's word.
+        deliver_exit(cell, unsafe { cell.cursor() }, exit);
+    } else {
+        end::doom(cell, ExitReason::Shutdown, end::How::Orderly);
+    }
+}
+
+/// An EXIT becomes a message of `cell`'s, which traps exits. Called by its owner.
+fn deliver_exit(cell: CellPtr, cursor: &mut Cursor, exit: Exit) {
+    // SAFETY: the caller is the owner.
+    let ext = unsafe { Ext::of(cell) };
+    if let Some(trap) = &ext.trap {
+        deliver(cell, cursor, || trap(exit));
     }
 }
 
 /// Appends the message that a signal becomes. `make` is the user's: its panic ends the process.
 pub(crate) fn deliver(cell: CellPtr, cursor: &mut Cursor, make: impl FnOnce() -> NonNull<Node>) {
     match contain(make) {
-        // SAFETY: a fresh message node of the actor's own type, given up.
-        Ok(message) => unsafe { cursor.push_back(message) },
+        Ok(message) => append(cell, cursor, message),
         Err(panic) => end::doom(cell, panic, end::How::Abrupt),
+    }
+}
+
+/// Appends a message that was inside a signal, or is made of one: a fresh node of the actor's own type.
+pub(crate) fn append(cell: CellPtr, cursor: &mut Cursor, message: NonNull<Node>) {
+    // SAFETY: the caller gives it up.
+    unsafe { cursor.push_back(message) };
+    if cell.header().has(bit::RECEIVING) {
+        // No message of the inbox's, by which its body would be polled.
+        cell.header().set(bit::POLL);
     }
 }
 

@@ -122,7 +122,9 @@ pub(crate) fn spawn<A: Actor>(
     let pid = Pid::new(shared.tag(), slot.index, slot.generation);
     let init = init_node::<A>(args, ack);
     let header = slot.ptr.cast::<Header>();
-    let bits = if shared.observed().is_some() { bit::INIT | bit::OBSERVED } else { bit::INIT };
+    // What is in the process form has no `init`: it begins with its body.
+    let init_bit = const { if A::FORM.is_process() { 0 } else { bit::INIT } };
+    let bits = if shared.observed().is_some() { init_bit | bit::OBSERVED } else { init_bit };
     // SAFETY: a fresh slot of at least a header's size and the state's.
     unsafe { Header::init(header, const { &Table::<A>::VT }, bits, Node::new(&DOWN_VT), init) };
     // SAFETY: initialised just above; allocated until its references are gone.

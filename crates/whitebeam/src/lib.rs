@@ -7,8 +7,8 @@ pub use whitebeam_supervisor::*;
 /// What most programs use: `use whitebeam::prelude::*;`.
 pub mod prelude {
     pub use whitebeam_actor::{
-        Actor, ActorRef, CallError, Context, Down, Exit, ExitError, ExitReason, Handle, Pid, Reply,
-        Runtime, SendError, SpawnOptions, StartError,
+        Actor, ActorRef, CallError, Context, Down, Exit, ExitError, ExitReason, Handle, Mailbox,
+        Pid, Reply, Runtime, SendError, SpawnOptions, StartError,
     };
     pub use whitebeam_supervisor::prelude::*;
 }

@@ -23,7 +23,7 @@ impl<A: Actor> Context<A> {
         let cell = pid.and_then(|pid| shared.resolve(pid));
         let whom = Whom { pid: pid.unwrap_or(Pid::from_bits(0)), cell, name: Some(name) };
         // SAFETY: see above the parent's impl.
-        unsafe { monitor::monitor(self.cell, whom, None, f) }
+        unsafe { monitor::monitor(self.own(), whom, None, f) }
     }
 
     /// As [`monitor`](Self::monitor), with an alias to which the other may answer: see [`MonitorAlias`] for how
@@ -37,8 +37,8 @@ impl<A: Actor> Context<A> {
     ) -> (MonitorRef, Alias<A::Msg>) {
         let whom = self.whom(&to);
         // SAFETY: see above the parent's impl.
-        let monitor = unsafe { monitor::monitor(self.cell, whom, Some(kind), f) };
-        (monitor, Alias::new(self.cell, monitor.id))
+        let monitor = unsafe { monitor::monitor(self.own(), whom, Some(kind), f) };
+        (monitor, Alias::new(self.own(), monitor.id))
     }
 
     /// As [`demonitor`](Self::demonitor), and if the monitor's message waits in the mailbox it is removed: after
@@ -47,7 +47,7 @@ impl<A: Actor> Context<A> {
     /// Looks through the mailbox if it was not.
     pub fn demonitor_flush(&mut self, monitor: MonitorRef) -> bool {
         // SAFETY: see above the parent's impl: the turn holds no reference to the cursor while a handler runs.
-        unsafe { monitor::demonitor_flush::<A::Msg>(self.cell, monitor) }
+        unsafe { monitor::demonitor_flush::<A::Msg>(self.own(), monitor) }
     }
 
     /// Makes an alias of this process, which is on until [`unalias`](Self::unalias).
@@ -62,31 +62,31 @@ impl<A: Actor> Context<A> {
 
     fn new_alias(&mut self, how: Use) -> Alias<A::Msg> {
         // SAFETY: see above the parent's impl.
-        let ext = unsafe { Ext::of(self.cell) };
+        let ext = unsafe { Ext::of(self.own()) };
         let id = ext.next_id();
         ext.aliases.insert(id, how);
-        Alias::new(self.cell, id)
+        Alias::new(self.own(), id)
     }
 
     /// Switches an alias of this process off: nothing more comes through it into the mailbox; what is there stays.
     /// `false`: it was off, or is another process's, on which this has no effect.
     pub fn unalias(&mut self, alias: &Alias<A::Msg>) -> bool {
-        let Some(id) = alias.id_of(self.cell) else { return false };
+        let Some(id) = alias.id_of(self.own()) else { return false };
         // SAFETY: see above the parent's impl.
-        let ext = unsafe { Ext::get(self.cell) };
+        let ext = unsafe { Ext::get(self.own()) };
         ext.is_some_and(|ext| ext.aliases.remove(&id).is_some())
     }
 
     /// Sets what this process is called where people read of it, see
     /// [`SpawnOptions::label`](crate::SpawnOptions::label).
     pub fn set_label(&mut self, label: impl Into<Name>) {
-        Ext::set_label(self.cell, Some(label.into()));
+        Ext::set_label(self.own(), Some(label.into()));
     }
 
     /// Whom this process is linked to, monitors and is monitored by, as far as it has heard.
     pub fn relations(&self) -> Relations {
         // SAFETY: see above the parent's impl: it is read.
-        unsafe { Relations::of(self.cell) }
+        unsafe { Relations::of(self.own()) }
     }
 
     pub(super) fn whom(&self, to: &impl Target) -> Whom {

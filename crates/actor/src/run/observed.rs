@@ -10,8 +10,8 @@ use std::{
 };
 
 use super::{
-    Actor, CellPtr, ExitReason, First, Flow, Next, Node, NonNull, Outcome, Poll, Turn, bit, call,
-    done, frame, init_done, message, spawn, suspend, tag,
+    Actor, CellPtr, ExitReason, First, Flow, Next, Node, NonNull, Outcome, Poll, Turn, bit,
+    body_began, call, done, frame, init_done, message, process, spawn, suspend, tag,
 };
 use crate::{
     panic_place,
@@ -35,6 +35,9 @@ pub(super) fn next_message<A: Actor>(cell: CellPtr, turn: &mut Turn<'_>) -> Next
 
 /// As its namesake above.
 fn handle_one<A: Actor>(cell: CellPtr, node: NonNull<Node>) -> bool {
+    if const { A::FORM.is_process() } {
+        return start_init::<A>(cell, node);
+    }
     let header = cell.header();
     // SAFETY: popped: the turn's own.
     let vt = unsafe { Node::vt(node) };
@@ -56,9 +59,7 @@ fn handle_one<A: Actor>(cell: CellPtr, node: NonNull<Node>) -> bool {
     } else {
         return start_init::<A>(cell, node);
     };
-    let message = std::any::type_name::<A::Msg>();
-    let variant = number_of(&msg);
-    tell_of(cell, || Event::Delivered { pid: cell.pid(), message, variant, how, number });
+    tell_delivered::<A::Msg>(cell, variant_of(&msg), how, number);
     // SAFETY: as in `run::handle_one`: the state is there, no frame borrows it, and it outlives this one.
     let first = unsafe {
         frame::start::<A, _>(cell, |cx| {
@@ -80,6 +81,16 @@ fn handle_one<A: Actor>(cell: CellPtr, node: NonNull<Node>) -> bool {
 fn start_init<A: Actor>(cell: CellPtr, node: NonNull<Node>) -> bool {
     // SAFETY: the other node in a private FIFO is the one that the cell was spawned with, an `A`'s.
     let (args, ack) = unsafe { spawn::take_init::<A>(cell, node) };
+    if const { A::FORM.is_process() } {
+        process::started::<A::Msg>(cell, ack);
+        tell_of(cell, || Event::Started { pid: cell.pid() });
+        // SAFETY: as below.
+        return body_began(cell, unsafe {
+            frame::start::<A, _>(cell, |cx| {
+                watched(cell, Moment::Init, process::outcome_of(A::init(args, cx)))
+            })
+        });
+    }
     // SAFETY: the turn owns the cell, there is no frame, and nothing is borrowed but the context.
     let first = unsafe {
         frame::start::<A, _>(cell, |cx| {
@@ -136,8 +147,19 @@ fn fail(reason: ExitReason) -> Outcome {
     Err(reason)
 }
 
+/// Tells the observer of a message, an `M`, that its process takes.
+pub(crate) fn tell_delivered<M>(
+    cell: CellPtr,
+    variant: Option<i128>,
+    how: Delivery,
+    number: Option<u32>,
+) {
+    let message = std::any::type_name::<M>();
+    tell_of(cell, || Event::Delivered { pid: cell.pid(), message, variant, how, number });
+}
+
 /// The discriminant of an enum's value. The language has no other way to it that works for every type.
-fn number_of<M>(msg: &M) -> Option<i128> {
+pub(crate) fn variant_of<M>(msg: &M) -> Option<i128> {
     let text = format!("{:?}", discriminant(msg));
     text.strip_prefix("Discriminant(")?.strip_suffix(')')?.parse().ok()
 }

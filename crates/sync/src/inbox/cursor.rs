@@ -128,6 +128,66 @@ impl Cursor {
         None
     }
 
+    /// Takes the node behind `before` out of the private FIFO, or the oldest one. It is the caller's, as one that
+    /// [`pop`](Self::pop) gives. With [`put_behind`](Self::put_behind) this walks the FIFO node by node, from
+    /// wherever a former walk has stopped, and each node is out of it while it is looked at.
+    ///
+    /// # Safety
+    ///
+    /// `before` is in the private FIFO.
+    #[inline]
+    pub unsafe fn take_behind(&mut self, before: Option<NonNull<Node>>) -> Option<NonNull<Node>> {
+        let Some(before) = before else { return self.pop() };
+        // SAFETY: the nodes of the FIFO are the cursor's.
+        let node = NonNull::new(unsafe { Node::next(before) })?;
+        // SAFETY: as above.
+        let next = unsafe { Node::next(node) };
+        // SAFETY: as above.
+        unsafe { Node::set_next(before, next) };
+        if next.is_null() {
+            self.last = before.as_ptr();
+        }
+        Some(node)
+    }
+
+    /// Puts a node into the private FIFO behind `before`, or at the front: the way back from
+    /// [`take_behind`](Self::take_behind).
+    ///
+    /// # Safety
+    ///
+    /// `before` is in the private FIFO. The caller owns the node and gives it away. Its payload may be sent to
+    /// another thread.
+    #[inline]
+    pub unsafe fn put_behind(&mut self, before: Option<NonNull<Node>>, node: NonNull<Node>) {
+        let Some(before) = before else {
+            // SAFETY: the caller's promise.
+            return unsafe { self.push_front(node) };
+        };
+        // SAFETY: the nodes of the FIFO are the cursor's.
+        let next = unsafe { Node::next(before) };
+        // SAFETY: the caller owns the node.
+        unsafe { Node::set_next(node, next) };
+        // SAFETY: as for `next`.
+        unsafe { Node::set_next(before, node.as_ptr()) };
+        if next.is_null() {
+            self.last = node.as_ptr();
+        }
+    }
+
+    /// Whether a node stands behind `before` in the private FIFO, or any if there is no `before`.
+    ///
+    /// # Safety
+    ///
+    /// `before` is in the private FIFO.
+    #[inline]
+    pub unsafe fn has_behind(&self, before: Option<NonNull<Node>>) -> bool {
+        match before {
+            None => !self.is_empty(),
+            // SAFETY: the nodes of the FIFO are the cursor's.
+            Some(before) => !unsafe { Node::next(before) }.is_null(),
+        }
+    }
+
     /// Gives back the memory of a node that was handled: now, or when the cursor moves on if it
     /// stands at this node.
     ///

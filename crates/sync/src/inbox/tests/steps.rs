@@ -329,3 +329,40 @@ fn nodes_can_be_put_back_at_the_front() {
     assert!(cursor.is_empty() && cursor.pop().is_none());
     assert_eq!(Token::strong_count(&token), 1);
 }
+
+/// Against a `Vec`: each place of FIFOs of up to four nodes, with one taken or put there.
+#[test]
+fn nodes_leave_and_enter_the_fifo_behind_any_other() {
+    let token = Token::new(());
+    for len in 0..=4_u32 {
+        for place in 0..=len {
+            let mut cursor = Cursor::new();
+            let nodes: Vec<_> = (0..len).map(|number| node(&MESSAGE, number, &token)).collect();
+            nodes.iter().for_each(|node| keep(&mut cursor, *node));
+            let before = place.checked_sub(1).map(|before| nodes[before as usize]);
+            // SAFETY: null or in the FIFO.
+            let has = unsafe { cursor.has_behind(before) };
+            assert_eq!(has, place < len);
+            // SAFETY: as above.
+            let taken = unsafe { cursor.take_behind(before) };
+            assert_eq!(taken.map(number), (place < len).then_some(place));
+            if let Some(taken) = taken {
+                // Both ends are whole without it, and with it again.
+                keep(&mut cursor, node(&MESSAGE, 10, &token));
+                // SAFETY: `before` is in the FIFO still, and the node is ours.
+                unsafe { cursor.put_behind(before, taken) };
+            } else {
+                // SAFETY: as above; a fresh node.
+                unsafe { cursor.put_behind(before, node(&MESSAGE, 10, &token)) };
+            }
+            keep(&mut cursor, node(&MESSAGE, 11, &token));
+            let mut seen = Vec::new();
+            while let Some(node) = cursor.pop() {
+                seen.push(number(node));
+                retire(&mut cursor, node);
+            }
+            assert_eq!(seen, (0..len).chain([10, 11]).collect::<Vec<_>>());
+        }
+    }
+    assert_eq!(Token::strong_count(&token), 1);
+}
