@@ -42,6 +42,7 @@ use std::{
     marker::PhantomData,
     mem::{MaybeUninit, offset_of},
     ptr::NonNull,
+    sync::Arc,
     task::Waker,
 };
 
@@ -53,12 +54,14 @@ use whitebeam_sync::{
 };
 
 use crate::{
-    CallError, ExitReason,
+    CallError, ExitReason, Pid,
     cell::{CellPtr, CellRef},
     contain::contain,
     local::{self, Unanswered},
     message::tag,
+    narrow::{Narrowed, Via},
     reply::Reply,
+    shared::Shared,
     timeouts, waker,
 };
 
@@ -105,6 +108,8 @@ pub(crate) struct CallNode {
     /// Bytes from the node to the request and to the reply.
     request_at: u16,
     reply_at: u16,
+    /// The pid of the process that made the call; 0: none did.
+    caller: u64,
     /// Written by who answers with `Answer::Exit`.
     reason: UnsafeCell<Option<Box<ExitReason>>>,
 }
@@ -131,11 +136,14 @@ impl<M: 'static, T: 'static> WholeNode<M, T> {
         free: free::<M, T>,
         dispose: dispose::<M>,
     };
+    /// Of a request that is [`Narrowed`].
+    const NARROWED: NodeVt = NodeVt { tag: tag::NARROWED_CALL, ..Self::VT };
 }
 
 /// Makes a call's node: `f` gets the reply to put into the request.
 #[inline]
-pub(crate) fn make<M: 'static, T: 'static>(
+fn make<M: 'static, T: 'static>(
+    vt: &'static NodeVt,
     f: impl FnOnce(Reply<T>) -> M,
 ) -> (NonNull<CallNode>, Option<CellPtr>) {
     let layout = WholeNode::<M, T>::LAYOUT;
@@ -152,8 +160,9 @@ pub(crate) fn make<M: 'static, T: 'static>(
         unsafe { word.arm(Target::Cell(cell.to_ref())) };
     }
     let head = CallNode {
-        node: Node::new(const { &WholeNode::<M, T>::VT }),
+        node: Node::new(vt),
         word,
+        caller: armed.map_or(0, |cell| cell.pid().to_bits()),
         answer: UnsafeCell::new(Answer::NoReply),
         place: AtomicU8::new(strays::IN_INBOX),
         request_at: WholeNode::<M, T>::REQUEST_AT,
@@ -175,7 +184,29 @@ pub(crate) fn make<M: 'static, T: 'static>(
 /// The caller's side of a new call.
 #[inline]
 pub(crate) fn waiting<M: 'static, T: 'static>(f: impl FnOnce(Reply<T>) -> M) -> Waiting<T> {
-    let (node, armed) = make::<M, T>(f);
+    let (node, armed) = make(const { &WholeNode::<M, T>::VT }, f);
+    Waiting { node, armed, unsent: true, done: false, _value: PhantomData }
+}
+
+/// As [`waiting`], through an address that may be narrowed.
+#[inline]
+pub(crate) fn waiting_via<M: 'static, T: 'static>(
+    via: Option<&Via<M>>,
+    f: impl FnOnce(Reply<T>) -> M,
+) -> Waiting<T> {
+    match via {
+        None => waiting::<M, T>(f),
+        Some(via) => waiting_narrowed(via.clone(), f),
+    }
+}
+
+#[cold]
+fn waiting_narrowed<M: 'static, T: 'static>(
+    via: Via<M>,
+    f: impl FnOnce(Reply<T>) -> M,
+) -> Waiting<T> {
+    let vt = const { &WholeNode::<Narrowed<M>, T>::NARROWED };
+    let (node, armed) = make(vt, |reply| Narrowed::new(via, f(reply)));
     Waiting { node, armed, unsent: true, done: false, _value: PhantomData }
 }
 
@@ -414,6 +445,28 @@ impl<T> Waiting<T> {
         true
     }
 
+    /// Whether it was made by a process.
+    pub(crate) fn is_of_process(&self) -> bool {
+        self.armed.is_some()
+    }
+
+    /// The runtime of the process that waits, if it is one and was not answered yet.
+    pub(crate) fn runtime(&mut self) -> Option<Arc<Shared>> {
+        // It has the word armed with itself, and its clock is asked for before it is polled from elsewhere.
+        self.armed?;
+        let mut runtime = None;
+        let same = |target: &Target| {
+            if let Target::Cell(cell) = target {
+                runtime = Some(cell.ptr().shared().arc());
+            }
+            true
+        };
+        let new = || Target::Waker(Waker::noop().clone());
+        // SAFETY: called by the caller's side, which is this one.
+        let _ = unsafe { self.head().word.rearm(same, new) };
+        runtime
+    }
+
     /// The request stays out of any inbox: what was asked for is under way already.
     pub(crate) fn mark_sent(&mut self) {
         self.unsent = false;
@@ -546,4 +599,13 @@ impl<T> Drop for Waiting<T> {
 pub(crate) fn is_awaited(node: NonNull<CallNode>) -> bool {
     // SAFETY: asked by the owner of the `Reply`, whose side keeps the node.
     !unsafe { node.as_ref() }.word.is_abandoned()
+}
+
+/// The process that made the call of `node`.
+pub(crate) fn caller(node: NonNull<CallNode>) -> Option<Pid> {
+    // SAFETY: asked by the owner of the `Reply`, whose side keeps the node.
+    match unsafe { node.as_ref() }.caller {
+        0 => None,
+        bits => Some(Pid::from_bits(bits)),
+    }
 }

@@ -109,6 +109,8 @@ pub(crate) mod bit {
     pub(crate) const LOOK: u32 = 1 << 18;
     /// The suspended body of a process in the process form waits for a message that is not in its mailbox yet.
     pub(crate) const RECEIVING: u32 = 1 << 19;
+    /// There is an idle timeout, see `idle`.
+    pub(crate) const IDLE: u32 = 1 << 20;
 }
 
 /// What the core knows of an actor's type.

@@ -12,7 +12,7 @@ use crate::{
     children::{self, Stop, StopChild, StopChildren},
     end::{self, How},
     ext::Ext,
-    link, message,
+    idle, link, message,
     monitor::{self, Down},
     oneshot::oneshot,
     process::{self, Body},
@@ -296,6 +296,63 @@ impl<A: Actor> Context<A> {
     pub fn cancel(&mut self, timer: TimerRef) -> Option<Duration> {
         // SAFETY: see above the impl.
         unsafe { timer::cancel(self.own(), timer) }
+    }
+
+    /// Handles `msg` if nothing else comes for `after`, counted from the end of this handler: OTP's timeout.
+    ///
+    /// It is for the next wait only: it is dropped as soon as any other message is handled, be that sent, a call,
+    /// of a monitor, a link or a timer, or from [`continue_with`](Self::continue_with), or when the end of a
+    /// supervised child is looked after; who wants it again asks again. What is no message (a link, a monitor that
+    /// is set, a trapped exit that is not) leaves it alone. Asked for again in the same handler, the last counts.
+    /// In `init` it works too.
+    ///
+    /// A time of zero is over at once, unless a message waits already, which is handled instead. Never early.
+    ///
+    /// What it costs it costs who uses it: a timer for each wait that begins with an empty mailbox.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use whitebeam_actor::{Actor, Context, ExitReason, Runtime};
+    /// struct Session;
+    /// enum Msg { Input, Idle }
+    ///
+    /// impl Actor for Session {
+    ///     type Args = ();
+    ///     type Msg = Msg;
+    ///     async fn init((): (), cx: &mut Context<Self>) -> Result<Self, ExitReason> {
+    ///         cx.idle_timeout(Duration::from_secs(60), Msg::Idle);
+    ///         Ok(Session)
+    ///     }
+    ///     async fn handle(&mut self, msg: Msg, cx: &mut Context<Self>) -> Result<(), ExitReason> {
+    ///         match msg {
+    ///             Msg::Input => cx.idle_timeout(Duration::from_secs(60), Msg::Idle),
+    ///             Msg::Idle => cx.stop(ExitReason::Normal),
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// let rt = Runtime::simulated(1)?;
+    /// rt.block_on(async {
+    ///     let session = rt.start::<Session>(()).await?;
+    ///     rt.sleep(Duration::from_secs(59)).await;
+    ///     session.cast(Msg::Input)?;
+    ///     rt.down(&session).await;
+    ///     assert_eq!(rt.uptime(), Duration::from_secs(59 + 60));
+    ///     Ok::<_, Box<dyn std::error::Error>>(())
+    /// })?;
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Panics
+    /// In a process in the process form, which waits by [`Mailbox::recv_timeout`](crate::Mailbox::recv_timeout).
+    pub fn idle_timeout(&mut self, after: Duration, msg: A::Msg) {
+        assert!(
+            !const { A::FORM.is_process() },
+            "a process in the process form has no idle timeout: `recv_timeout` waits with a limit"
+        );
+        // SAFETY: see above the impl.
+        unsafe { idle::ask(self.own(), after, msg) };
     }
 
     /// Handles `msg` next, before any other message.

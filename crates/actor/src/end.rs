@@ -191,6 +191,8 @@ fn release_resources(cell: CellPtr) {
     if !ext.aliases.is_empty() {
         ext.aliases.clear();
     }
+    let idle = ext.idle.take();
+    let _ = contain(|| drop(idle));
     for timer in ext.timers.take().into_iter().flat_map(|timers| timers.into_pending()) {
         // With the message or the closure, which are the user's.
         let _ = contain(|| timer.cancel(cell.shared()));

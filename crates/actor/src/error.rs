@@ -50,7 +50,8 @@ pub enum StartError {
     Exit(ExitReason),
     /// The name belongs to another process.
     NameTaken(Pid),
-    /// `init` had not finished in time. The process was killed, and has ended.
+    /// `init` had not finished in time. The process was killed, and has ended; that of a supervisor that was
+    /// asked for it lives on: see [`Start::timeout`](crate::Start::timeout).
     Timeout,
     /// The runtime or the supervisor is shutting down.
     ShuttingDown,

@@ -19,6 +19,7 @@ use crate::{
     ExitReason, Name, Pid, StartInfo, alias,
     cell::CellPtr,
     children::ChildSet,
+    idle::Idle,
     link,
     monitor::{self, Watcher},
     signal::{Constructor, Exit},
@@ -60,6 +61,8 @@ pub(crate) struct Ext {
     pub(crate) next_id: u64,
     /// Timers that were set and have not fired.
     pub(crate) timers: Option<Box<timer::Set>>,
+    /// The idle timeout, if there is one.
+    pub(crate) idle: Option<Idle>,
     /// Aliases of this process that are on, by number; a monitor's has the monitor's number.
     pub(crate) aliases: Map<u64, alias::Use>,
     /// Who is to be woken beside the body when a message comes: a combinator in there that waits for one.

@@ -42,6 +42,7 @@
 // What users see.
 mod actor;
 mod alias;
+mod cast_wait;
 mod child_ref;
 mod context;
 mod error;
@@ -64,6 +65,7 @@ mod stop;
 // What processes do to each other.
 mod children;
 mod end;
+mod idle;
 mod link;
 mod monitor;
 mod oneshot;
@@ -79,6 +81,7 @@ mod ext;
 mod frame;
 mod local;
 mod message;
+mod narrow;
 mod panic_place;
 mod run;
 mod shared;
@@ -90,6 +93,7 @@ pub mod simulate;
 
 pub use actor::Actor;
 pub use alias::{Alias, MonitorAlias};
+pub use cast_wait::CastWait;
 pub use cell::INLINE_STATE_MAX;
 pub use child_ref::{ChildRef, ChildSlot};
 pub use children::{ChildDown, ChildKey, Outcome, Stop, StopChild, StopChildren};
@@ -112,7 +116,7 @@ pub use runtime::{Builder, DROP_WAIT, Handle, Runtime, RuntimeSpawner};
 pub use shutdown::{ShutdownReport, StopSummary};
 pub use signal::Exit;
 pub use start::{Start, StartReply};
-pub use stop::Stopping;
+pub use stop::{StopOrKill, StopOutcome, Stopping};
 pub use timer::TimerRef;
 pub use whitebeam_scheduler::{Sleep, Task, WorkerMetrics};
 

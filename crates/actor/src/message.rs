@@ -32,6 +32,10 @@ pub(crate) mod tag {
     pub(crate) const CHILD_DOWN: u8 = 4;
     /// A message that a monitor's DOWN has become, see [`super::down`].
     pub(crate) const DOWN: u8 = 5;
+    /// A message through a narrowed address, see [`crate::narrow`].
+    pub(crate) const NARROWED: u8 = 6;
+    /// A request through one.
+    pub(crate) const NARROWED_CALL: u8 = 7;
 }
 
 #[repr(C)]
@@ -227,6 +231,11 @@ unsafe impl Send for Carried {}
 /// Puts a message into a node that counts in the mailbox's length.
 pub(crate) fn carried<M: Send + 'static>(msg: M) -> Carried {
     Carried(node(msg))
+}
+
+/// As [`carried`], of a message that the runtime sends in the user's name.
+pub(crate) fn carried_uncounted<M: Send + 'static>(msg: M) -> Carried {
+    Carried(uncounted(msg))
 }
 
 impl Carried {

@@ -4,12 +4,15 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
+    sync::Arc,
     task::{Context as TaskContext, Poll},
 };
 
 use crate::{
     CallError, Reply,
     call::{self, Waiting},
+    cell::CellRef,
+    shared::Shared,
     simulate,
 };
 
@@ -20,6 +23,8 @@ pub struct Answered<T> {
     waiting: Option<Waiting<T>>,
     /// It was ready once, and others were let run first: in a simulation only.
     gave_way: bool,
+    /// A process of the runtime whose clock a time limit goes by, where who waits is none itself.
+    clock: Option<CellRef>,
 }
 
 /// Makes a reply and the future of its value.
@@ -28,15 +33,23 @@ pub fn oneshot<T: Send + 'static>() -> (Reply<T>, Answered<T>) {
     let mut waiting = call::waiting::<(), T>(|reply| kept = Some(reply));
     waiting.mark_sent();
     match kept {
-        Some(reply) => (reply, Answered::to(waiting)),
+        Some(reply) => (reply, Answered::to(waiting, None)),
         None => unreachable!("`make` calls its closure"),
     }
 }
 
 impl<T> Answered<T> {
     /// The value that a request was sent for.
-    pub(crate) fn to(sent: Waiting<T>) -> Self {
-        Answered { waiting: Some(sent), gave_way: false }
+    pub(crate) fn to(sent: Waiting<T>, clock: Option<CellRef>) -> Self {
+        Answered { waiting: Some(sent), gave_way: false, clock }
+    }
+
+    /// The runtime whose clock a time limit goes by. `None`: the answer is there, or no runtime is known.
+    pub(crate) fn runtime(&mut self) -> Option<Arc<Shared>> {
+        match &self.clock {
+            Some(cell) => Some(cell.ptr().shared().arc()),
+            None => self.waiting.as_mut()?.runtime(),
+        }
     }
 }
 

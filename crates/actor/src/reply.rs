@@ -7,7 +7,10 @@
 
 use std::{fmt, marker::PhantomData, ptr::NonNull};
 
-use crate::call::{self, Answer, CallNode};
+use crate::{
+    Pid,
+    call::{self, Answer, CallNode},
+};
 
 /// Answers one call, once, from anywhere: the handler that got it, a later one, another thread.
 ///
@@ -64,6 +67,38 @@ impl<T: Send + 'static> Reply<T> {
         } else {
             Err(value)
         }
+    }
+
+    /// The process that made the call: whose code called `call`. `None`: it was made outside of any process.
+    ///
+    /// It may have ended since; and who awaits the call may be another, to whom it was given.
+    ///
+    /// ```
+    /// # use whitebeam_actor::{Actor, Context, ExitReason, Pid, Reply, Runtime};
+    /// struct Mirror;
+    /// struct Who(Reply<Option<Pid>>);
+    ///
+    /// impl Actor for Mirror {
+    ///     type Args = ();
+    ///     type Msg = Who;
+    ///     async fn init((): (), _cx: &mut Context<Self>) -> Result<Self, ExitReason> { Ok(Mirror) }
+    ///     async fn handle(&mut self, Who(reply): Who, _cx: &mut Context<Self>) -> Result<(), ExitReason> {
+    ///         let caller = reply.caller();
+    ///         reply.send(caller);
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// let rt = Runtime::simulated(1)?;
+    /// rt.block_on(async {
+    ///     let mirror = rt.start::<Mirror>(()).await?;
+    ///     assert_eq!(mirror.call(Who).await?, None, "asked from outside");
+    ///     Ok::<_, Box<dyn std::error::Error>>(())
+    /// })?;
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn caller(&self) -> Option<Pid> {
+        call::caller(self.node)
     }
 
     /// Whether the caller still waits.

@@ -18,6 +18,7 @@ use crate::{
     cell::{CellPtr, CellRef},
     child_ref::Slot,
     local::{self, StandIn},
+    narrow::Via,
     simulate::{self, WaitOver},
     timeouts,
 };
@@ -107,21 +108,23 @@ impl Address<'_> {
 }
 
 #[inline]
-pub(crate) fn call<M: Send + 'static, T: Send + 'static>(
-    to: &CellRef,
+pub(crate) fn call<'a, M: Send + 'static, T: Send + 'static>(
+    to: &'a CellRef,
+    via: Option<&Via<M>>,
     f: impl FnOnce(Reply<T>) -> M,
-) -> Call<'_, M, T> {
-    prepare(Address::Borrowed(to.ptr(), PhantomData), f)
+) -> Call<'a, M, T> {
+    prepare(Address::Borrowed(to.ptr(), PhantomData), via, f)
 }
 
 /// A call to the incarnation of a child that is in force.
 #[inline]
-pub(crate) fn call_child<M: Send + 'static, T: Send + 'static>(
+pub(crate) fn call_child<'a, M: Send + 'static, T: Send + 'static>(
     incarnation: CellRef,
-    slot: &Arc<Slot>,
+    slot: &'a Arc<Slot>,
+    via: Option<&Via<M>>,
     f: impl FnOnce(Reply<T>) -> M,
-) -> Call<'_, M, T> {
-    prepare(Address::Child(incarnation, ChildSlot::Borrowed(slot)), f)
+) -> Call<'a, M, T> {
+    prepare(Address::Child(incarnation, ChildSlot::Borrowed(slot)), via, f)
 }
 
 /// A call to a child that has no incarnation now.
@@ -130,17 +133,18 @@ pub(crate) fn call_nobody<'a, M: Send + 'static, T: Send + 'static>(
     why: SendFailure,
     f: impl FnOnce(Reply<T>) -> M,
 ) -> Call<'a, M, T> {
-    prepare(Address::Nobody(why), f)
+    prepare(Address::Nobody(why), None, f)
 }
 
 #[inline]
-fn prepare<M: Send + 'static, T: Send + 'static>(
-    to: Address<'_>,
+fn prepare<'a, M: Send + 'static, T: Send + 'static>(
+    to: Address<'a>,
+    via: Option<&Via<M>>,
     f: impl FnOnce(Reply<T>) -> M,
-) -> Call<'_, M, T> {
+) -> Call<'a, M, T> {
     Call {
         future: CallFuture {
-            waiting: call::waiting::<M, T>(f),
+            waiting: call::waiting_via::<M, T>(via, f),
             to,
             timeout_ns: const { CALL_TIMEOUT.as_nanos() as u64 },
             timer: Timer::None,

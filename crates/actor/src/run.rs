@@ -38,9 +38,10 @@ use crate::{
     end::{self, How, Left},
     ext,
     frame::{self, First, FrameHdr, Outcome},
+    idle,
     local::Running,
     message::{self, tag},
-    process, signal,
+    narrow, process, signal,
     simulate::{Event, SignalKind, tell_of},
     spawn, timeouts,
 };
@@ -97,7 +98,8 @@ enum Next {
 }
 
 /// Bits that [`attend`] looks after.
-const ATTENTION: u32 = bit::DOOMED | bit::YIELDED | bit::CHILDREN_DOWN | bit::POLL | bit::OBSERVED;
+const ATTENTION: u32 =
+    bit::DOOMED | bit::YIELDED | bit::CHILDREN_DOWN | bit::POLL | bit::OBSERVED | bit::IDLE;
 
 /// The function behind [`RunVt::run`].
 unsafe fn run<A: Actor>(header: NonNull<RunHeader>, turn: &mut Turn<'_>) -> Ran {
@@ -253,12 +255,32 @@ fn handle_one<A: Actor>(cell: CellPtr, node: NonNull<Node>) -> bool {
 #[inline(never)]
 fn take_other<A: Actor>(cell: CellPtr, node: NonNull<Node>) -> bool {
     // SAFETY: popped: the turn's own.
-    if unsafe { Node::vt(node) }.tag == tag::DOWN {
-        // SAFETY: in this cell's mailbox under this tag is an `A::Msg`.
-        unsafe { message::plain_from_down::<A::Msg>(node) };
-        return handle_one::<A>(cell, node);
+    match unsafe { Node::vt(node) }.tag {
+        tag::DOWN => {
+            // SAFETY: in this cell's mailbox under this tag is an `A::Msg`.
+            unsafe { message::plain_from_down::<A::Msg>(node) };
+            handle_one::<A>(cell, node)
+        }
+        tag::NARROWED | tag::NARROWED_CALL => handle_narrowed::<A>(cell, node),
+        _ => start_init::<A>(cell, node),
     }
-    start_init::<A>(cell, node)
+}
+
+/// Handles what was sent through a narrowed address.
+#[inline(never)]
+fn handle_narrowed<A: Actor>(cell: CellPtr, node: NonNull<Node>) -> bool {
+    // SAFETY: popped under one of the two tags, from the mailbox of an actor whose messages are `A::Msg`s; no
+    // reference to the cursor is alive.
+    let msg = unsafe { narrow::take::<A::Msg>(cell, node) };
+    // SAFETY: as in `handle_one`.
+    let first = unsafe { frame::start::<A, _>(cell, |cx| (*cell.state::<A>()).handle(msg, cx)) };
+    match first {
+        First::Done(outcome) => {
+            done(cell, outcome);
+            false
+        }
+        First::Suspended(frame) => suspend(cell, frame),
+    }
 }
 
 /// A handler has finished.
@@ -379,14 +401,22 @@ fn attend<A: Actor>(cell: CellPtr, drained: Drained, turn: &mut Turn<'_>) -> Nex
     }
     let Some(frame) = NonNull::new(header.frame.load(Ordering::Relaxed)) else {
         if header.has(bit::CHILDREN_DOWN) && header.has(bit::STATE) {
+            if header.has(bit::IDLE) {
+                // SAFETY: the turn owns the cell.
+                unsafe { idle::over(cell) };
+            }
             // SAFETY: the turn owns the cell, the state is there and no frame borrows it.
             unsafe { children::deliver(cell) };
             done(cell, Ok(()));
-            if header.has(bit::DOOMED) {
+            if header.has(bit::DOOMED | bit::IDLE) {
                 return Next::Drain;
             }
         }
         header.clear(bit::YIELDED | bit::POLL);
+        // SAFETY: the turn owns the cell, and has just drained its inbox.
+        if header.has(bit::IDLE) && unsafe { idle::waits(cell) } {
+            return Next::Settle;
+        }
         if header.has(bit::OBSERVED) {
             return observed::next_message::<A>(cell, turn);
         }

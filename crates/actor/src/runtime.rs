@@ -12,7 +12,7 @@ use whitebeam_sync::shim::thread;
 
 use crate::{
     Actor, ActorRef, BuildError, ExitReason, Info, Mailbox, Name, NameError, Pid, RelationsFuture,
-    Rng, ShutdownReport, SpawnOptions, Start, Stopping, Target,
+    Rng, ShutdownReport, SpawnOptions, Start, StopOrKill, Stopping, Target,
     cell::CellPtr,
     contain::contain,
     end, info,
@@ -431,6 +431,52 @@ impl Handle {
     /// ```
     pub fn stop(&self, to: impl Target, reason: ExitReason) -> Stopping {
         Stopping::new(self.clone(), to.target(), reason)
+    }
+
+    /// Asks a process to end, as [`stop`](Self::stop), and kills it if it has not ended `within` a time from now on.
+    /// The future is ready when it has really ended, and says how: a handler that does not come back from its own
+    /// code ends by no kill, and is waited for.
+    ///
+    /// # Errors
+    /// `NoProc` and `Itself`, as [`stop`](Self::stop).
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use whitebeam_actor::{Actor, Context, ExitReason, Runtime, StopOutcome};
+    /// struct Server { is_stubborn: bool }
+    /// impl Actor for Server {
+    ///     type Args = bool;
+    ///     type Msg = ();
+    /// #   async fn init(is_stubborn: bool, _: &mut Context<Self>) -> Result<Self, ExitReason> {
+    /// #       Ok(Server { is_stubborn })
+    /// #   }
+    /// #   async fn handle(&mut self, (): (), _: &mut Context<Self>) -> Result<(), ExitReason> { Ok(()) }
+    ///     async fn terminate(&mut self, _: &ExitReason, _cx: &mut Context<Self>) {
+    ///         if self.is_stubborn {
+    ///             std::future::pending().await
+    ///         }
+    ///     }
+    /// }
+    ///
+    /// let rt = Runtime::simulated(1)?;
+    /// rt.block_on(async {
+    ///     let (one, other) = (rt.start::<Server>(true).await?, rt.start::<Server>(false).await?);
+    ///     let within = Duration::from_secs(5);
+    ///     let outcome = rt.stop_or_kill(&one, ExitReason::Shutdown, within).await?;
+    ///     assert!(matches!(outcome, StopOutcome::Killed));
+    ///     let outcome = rt.stop_or_kill(&other, ExitReason::Shutdown, within).await?;
+    ///     assert!(matches!(outcome, StopOutcome::Stopped));
+    ///     Ok::<_, Box<dyn std::error::Error>>(())
+    /// })?;
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn stop_or_kill(
+        &self,
+        to: impl Target,
+        reason: ExitReason,
+        within: Duration,
+    ) -> StopOrKill {
+        StopOrKill::new(self.clone(), to.target(), reason, within)
     }
 
     /// Whom a process is linked to, monitors and is monitored by. The question is sent now, and answered by the

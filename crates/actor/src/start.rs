@@ -41,17 +41,27 @@ struct Made {
 struct Limited<M> {
     answer: Answered<Result<ActorRef<M>, StartError>>,
     limit: Sleep,
-    made: Made,
+    /// As [`Start::made`].
+    made: Option<Made>,
     /// The process's slot is looked up through it.
     shared: Arc<Shared>,
 }
 
 impl<M> Limited<M> {
     /// Its time is over.
-    fn kill(&self) -> DownFuture {
-        let process = self.made.process.ptr();
-        let down = DownFuture::new(&self.shared, process.pid());
-        if let Some(starter) = &self.made.linked_to {
+    fn over(&mut self) -> Way<M> {
+        match self.made.take() {
+            Some(made) => Way::Killed(made.kill(&self.shared)),
+            None => Way::Failed(Some(StartError::Timeout)),
+        }
+    }
+}
+
+impl Made {
+    fn kill(self, shared: &Shared) -> DownFuture {
+        let process = self.process.ptr();
+        let down = DownFuture::new(shared, process.pid());
+        if let Some(starter) = &self.linked_to {
             // In the child's name, ahead of its end: the starter lets go of the link. No unlink of a process's own
             // has the number 0, so that the answer is nobody's.
             let _ = signal::send(starter.ptr(), Signal::Unlink { from: process.to_ref(), id: 0 });
@@ -73,6 +83,9 @@ enum Way<M> {
 
 impl<M: Send + 'static> Start<M> {
     /// A start whose answer is on its way: for who writes supervisors.
+    ///
+    /// A [timeout](Self::timeout) of it needs a process that the [`oneshot`](crate::oneshot) was made by, whose
+    /// clock it goes by. What is handed to callers from outside is better [asked](Self::asked).
     pub fn answered(answer: Answered<Result<ActorRef<M>, StartError>>) -> Self {
         Start { way: Way::Direct(answer), made: None }
     }
@@ -96,23 +109,51 @@ impl<M: Send + 'static> Start<M> {
         Start { way: Way::Direct(answer), made: Some(Made { process, linked_to }) }
     }
 
-    /// Waits no longer than `limit` from now on: then the process is killed, and the answer is
-    /// [`StartError::Timeout`] when it has ended. A linked starter gets no EXIT of that.
+    /// Waits no longer than `limit` from now on; the answer is [`StartError::Timeout`] then. To be given before
+    /// the start is first polled.
     ///
-    /// Of a start that a supervisor was asked for nothing can be killed: there it has no effect.
+    /// | who was asked | what becomes of the process |
+    /// | --- | --- |
+    /// | the runtime, a context | it is killed, and has ended when the answer comes. A linked starter gets no EXIT of that |
+    /// | a supervisor | nothing: it is the supervisor's child, and lives on, or comes to life later |
     ///
-    /// ```text
-    /// let server = cx.start_link::<Server>(args).timeout(Duration::from_secs(5)).await?;
+    /// The second is OTP's as well, where the caller's call of the supervisor times out.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use whitebeam_actor::{Actor, Context, ExitReason, Runtime, StartError};
+    /// struct Slow;
+    /// impl Actor for Slow {
+    ///     type Args = ();
+    ///     type Msg = ();
+    ///     async fn init((): (), cx: &mut Context<Self>) -> Result<Self, ExitReason> {
+    ///         cx.runtime().sleep(Duration::from_secs(60)).await;
+    ///         Ok(Slow)
+    ///     }
+    /// #   async fn handle(&mut self, (): (), _: &mut Context<Self>) -> Result<(), ExitReason> { Ok(()) }
+    /// }
+    ///
+    /// let rt = Runtime::simulated(1)?;
+    /// rt.block_on(async {
+    ///     let started = rt.start::<Slow>(()).timeout(Duration::from_secs(5)).await;
+    ///     assert!(matches!(started, Err(StartError::Timeout)));
+    ///     assert_eq!(rt.processes().len(), 0);
+    /// });
+    /// # Ok::<_, whitebeam_actor::BuildError>(())
     /// ```
     pub fn timeout(self, limit: Duration) -> Self {
-        match (self.way, self.made) {
-            (Way::Direct(answer), Some(made)) => {
-                let shared = made.process.ptr().shared().arc();
+        let Start { way: Way::Direct(mut answer), made } = self else { return self };
+        let runtime = match &made {
+            Some(made) => Some(made.process.ptr().shared().arc()),
+            None => answer.runtime(),
+        };
+        match runtime {
+            Some(shared) => {
                 let limit = shared.scheduler().sleep(limit);
                 let limited = Limited { answer, limit, made, shared };
                 Start { way: Way::Limited(Box::new(limited)), made: None }
             }
-            (way, made) => Start { way, made },
+            None => Start { way: Way::Direct(answer), made },
         }
     }
 
@@ -130,10 +171,8 @@ impl<M> Future for Start<M> {
             Way::Direct(answer) => Pin::new(answer).poll(cx),
             Way::Limited(limited) => match Pin::new(&mut limited.answer).poll(cx) {
                 Poll::Pending if Pin::new(&mut limited.limit).poll(cx).is_ready() => {
-                    let mut down = limited.kill();
-                    let gone = Pin::new(&mut down).poll(cx);
-                    self.way = Way::Killed(down);
-                    return gone.map(|_| Err(StartError::Timeout));
+                    self.way = limited.over();
+                    return self.poll(cx);
                 }
                 answer => answer,
             },

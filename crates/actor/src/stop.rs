@@ -87,6 +87,75 @@ impl Future for Stopping {
     }
 }
 
+/// The end of a process that was asked to stop and is killed if it takes too long:
+/// [`Handle::stop_or_kill`](crate::Handle::stop_or_kill).
+///
+/// # Cancel safety
+/// The request is on its way already. Dropped, this kills nobody any more; to be sure of that, let a task of its
+/// own wait: `rt.spawn_task(rt.stop_or_kill(..))`.
+#[must_use = "a process is killed by this only while it is awaited"]
+pub struct StopOrKill {
+    stopping: Stopping,
+    pid: Option<Pid>,
+    limit: Sleep,
+    /// The time was over, and it was killed.
+    killed: bool,
+}
+
+/// How a process ended that was asked to stop: the outcome of
+/// [`Handle::stop_or_kill`](crate::Handle::stop_or_kill).
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum StopOutcome {
+    /// With the reason that it was asked to.
+    Stopped,
+    /// With another reason, by itself or by somebody else.
+    Ended(ExitReason),
+    /// It had not ended in time, and was killed.
+    Killed,
+}
+
+impl StopOrKill {
+    pub(crate) fn new(
+        handle: crate::runtime::Handle,
+        pid: Option<Pid>,
+        reason: ExitReason,
+        within: Duration,
+    ) -> Self {
+        let limit = handle.sleep(within);
+        let stopping = Stopping::new(handle, pid, reason);
+        StopOrKill { stopping, pid, limit, killed: false }
+    }
+}
+
+impl Future for StopOrKill {
+    type Output = Result<StopOutcome, StopError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let mut stopped = Pin::new(&mut this.stopping).poll(cx);
+        if stopped.is_pending() && !this.killed && Pin::new(&mut this.limit).poll(cx).is_ready() {
+            this.killed = true;
+            if let Some(pid) = this.pid {
+                this.stopping.shared.exit(pid, ExitReason::Kill);
+            }
+            stopped = Pin::new(&mut this.stopping).poll(cx);
+        }
+        stopped.map(|stopped| match stopped {
+            Err(StopError::Exit(ExitReason::Killed)) if this.killed => Ok(StopOutcome::Killed),
+            Err(StopError::Exit(reason)) => Ok(StopOutcome::Ended(reason)),
+            Err(error) => Err(error),
+            Ok(()) => Ok(StopOutcome::Stopped),
+        })
+    }
+}
+
+impl fmt::Debug for StopOrKill {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "StopOrKill({:?})", self.stopping.reason)
+    }
+}
+
 impl fmt::Debug for Stopping {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Stopping({:?})", self.reason)

@@ -23,8 +23,10 @@ use whitebeam_sync::{inbox::Cursor, node::Node};
 use crate::{
     Pid,
     cell::CellPtr,
+    contain::contain,
     ext::{Ext, Map},
-    message,
+    idle,
+    message::{self, Carried},
     shared::Shared,
     signal::{self, Signal},
     simulate::{Event, tell_of},
@@ -34,7 +36,7 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TimerRef {
     owner: Pid,
-    id: u64,
+    pub(crate) id: u64,
 }
 
 /// A timer that has not fired.
@@ -152,7 +154,16 @@ fn arm(cell: CellPtr, at: Time, id: u64) -> Option<TimerKey> {
 /// The caller is the cell's owner, and `M` its message type.
 pub(crate) unsafe fn after<M: Send + 'static>(cell: CellPtr, after: Duration, msg: M) -> TimerRef {
     // SAFETY: the caller's word.
-    unsafe { set(cell, after, What::Once(message::uncounted(msg))) }
+    unsafe { after_which(cell, after, message::carried_uncounted(msg)) }
+}
+
+/// Sets a timer that sends a message which is in its node already.
+///
+/// # Safety
+/// The caller is the cell's owner, and the message is one of its own, uncounted.
+pub(crate) unsafe fn after_which(cell: CellPtr, after: Duration, message: Carried) -> TimerRef {
+    // SAFETY: the caller's word.
+    unsafe { set(cell, after, What::Once(message.into_node())) }
 }
 
 /// Sets a timer that sends a message every `period`.
@@ -221,6 +232,12 @@ pub(crate) fn fired(cell: CellPtr, cursor: &mut Cursor, id: u64) {
 
 /// Delivers a timer's message, and sets an interval anew.
 fn tick(cell: CellPtr, cursor: &mut Cursor, id: u64, pending: Pending) {
+    // SAFETY: called in the drain of the owner's run.
+    if unsafe { idle::is_over(cell, cursor, id) } {
+        // With the message, which is the user's.
+        let _ = contain(|| drop(pending));
+        return;
+    }
     tell_of(cell, || Event::TimerFired { pid: cell.pid() });
     let again = match pending.what.split() {
         Split::Once(node) => {

@@ -22,6 +22,12 @@ fn srv_037_a_request_is_in_one_collection_once() {
     do_not_compile("tests/ui/rows/srv_037.rs");
 }
 
+/// By types: no `Duration` is invalid, so a limit that is does not compile, and no server hears of it.
+#[test]
+fn srv_014_an_invalid_limit_is_no_limit() {
+    do_not_compile("tests/ui/rows/srv_014.rs");
+}
+
 #[expect(clippy::print_stdout, reason = "a test says why it was left out")]
 fn do_not_compile(programs: &str) {
     let compiler = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());

@@ -26,6 +26,7 @@ use crate::{
     ext::Ext,
     local,
     message::{self, tag},
+    narrow,
     run::{self, observed},
     signal,
     simulate::{self, Delivery},
@@ -122,18 +123,22 @@ impl Drop for Held {
     }
 }
 
-/// Shows the message of a node to `take`. `Err`: it was refused, and is in its node again.
+/// Shows the message of a node to `take`. `Err`: it was refused, and is in its node again, or in another.
 ///
 /// # Safety
 /// The caller owns `cell`, has no reference to its cursor, and has just taken `node` out: a node with an `M`.
 #[inline]
-unsafe fn offer<M, T>(
+unsafe fn offer<M: Send + 'static, T>(
     cell: CellPtr,
     node: NonNull<Node>,
     take: &mut impl FnMut(M) -> Result<T, M>,
 ) -> Result<T, NonNull<Node>> {
     // SAFETY: the caller's word.
     let vt = unsafe { Node::vt(node) };
+    if matches!(vt.tag, tag::NARROWED | tag::NARROWED_CALL) {
+        // SAFETY: the caller's word, and of these tags.
+        return unsafe { offer_narrowed(cell, node, vt, take) };
+    }
     let place: *mut M = match vt.tag {
         // A monitor's is laid out as a plain one, and freed by its own table.
         tag::MESSAGE | tag::DOWN => message::place_of::<M>(node).cast_mut(),
@@ -164,11 +169,52 @@ unsafe fn offer<M, T>(
     }
 }
 
+/// As [`offer`], of what was sent through a narrowed address: shown for the first time it becomes an `M`, and stays one
+/// if it is refused, in a node of its own.
+///
+/// # Safety
+/// As for [`offer`]; the node has one of the two tags, and `vt` is its table.
+#[cold]
+unsafe fn offer_narrowed<M, T>(
+    cell: CellPtr,
+    node: NonNull<Node>,
+    vt: &'static NodeVt,
+    take: &mut impl FnMut(M) -> Result<T, M>,
+) -> Result<T, NonNull<Node>>
+where
+    M: Send + 'static,
+{
+    // Dropped, also by a panic: the message was taken.
+    struct Taken(CellPtr);
+    impl Drop for Taken {
+        fn drop(&mut self) {
+            self.0.header().took(1);
+        }
+    }
+    let taken = Taken(cell);
+    // SAFETY: the caller's word.
+    let msg = unsafe { narrow::take::<M>(cell, node) };
+    let is_observed = cell.header().has(bit::OBSERVED);
+    let variant = if is_observed { observed::variant_of(&msg) } else { None };
+    match take(msg) {
+        Ok(wanted) => {
+            if is_observed {
+                tell_delivered::<M>(cell, vt, variant);
+            }
+            Ok(wanted)
+        }
+        Err(msg) => {
+            mem::forget(taken);
+            Err(message::node(msg))
+        }
+    }
+}
+
 #[cold]
 fn tell_delivered<M>(cell: CellPtr, vt: &NodeVt, variant: Option<i128>) {
     let number = vt.counted.then(|| cell.header().taken.load(Ordering::Relaxed));
     let how = match vt.tag {
-        tag::CALL => Delivery::Request,
+        tag::CALL | tag::NARROWED_CALL => Delivery::Request,
         _ if vt.counted => Delivery::Cast,
         _ => Delivery::Own,
     };

@@ -11,7 +11,7 @@ use std::{
 
 use super::{
     Actor, CellPtr, ExitReason, First, Flow, Next, Node, NonNull, Outcome, Poll, Turn, bit,
-    body_began, call, done, frame, init_done, message, process, spawn, suspend, tag,
+    body_began, call, done, frame, init_done, message, narrow, process, spawn, suspend, tag,
 };
 use crate::{
     panic_place,
@@ -56,6 +56,10 @@ fn handle_one<A: Actor>(cell: CellPtr, node: NonNull<Node>) -> bool {
         // SAFETY: in this cell's mailbox under this tag is an `A::Msg`.
         unsafe { message::plain_from_down::<A::Msg>(node) };
         return handle_one::<A>(cell, node);
+    } else if vt.tag == tag::NARROWED || vt.tag == tag::NARROWED_CALL {
+        let how = if vt.tag == tag::NARROWED { Delivery::Cast } else { Delivery::Request };
+        // SAFETY: as in `run::handle_narrowed`.
+        (unsafe { narrow::take::<A::Msg>(cell, node) }, how)
     } else {
         return start_init::<A>(cell, node);
     };

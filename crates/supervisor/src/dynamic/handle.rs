@@ -57,7 +57,8 @@ impl<A: Actor> DynamicRef<A> {
     }
 
     /// Starts a child; ready when its `init` is done. The request goes out at once; children start also
-    /// if the future is dropped. There is no timeout, as in OTP.
+    /// if the future is dropped. There is no timeout, as in OTP, unless one is [given](Start::timeout): it is for
+    /// who waits, and the child lives on.
     ///
     /// | error | when |
     /// | --- | --- |
@@ -66,8 +67,9 @@ impl<A: Actor> DynamicRef<A> {
     /// | `Exit(reason)` | `init` failed, or the supervisor stopped meanwhile |
     /// | `NoSupervisor` | the supervisor has ended |
     /// | `Restarting` | it is being restarted, or not started yet |
+    /// | `Timeout` | no answer came in the time that was given: the child may start yet |
     ///
-    /// After an error there is no such child, and nothing of it is kept.
+    /// After any other error there is no such child, and nothing of it is kept.
     pub fn start_child(&self, args: A::Args) -> Start<A::Msg> {
         Start::asked(self.at.ask(|ack| Request::Start(args, ack)))
     }

@@ -15,5 +15,6 @@ mod environment;
 mod large;
 mod partition;
 mod specs;
+mod start_limit;
 mod stress;
 mod support;
