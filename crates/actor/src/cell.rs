@@ -44,7 +44,7 @@ use whitebeam_sync::{
     slab::{self, Class, SlotHeader},
 };
 
-use crate::{Actor, Pid, ext::Part, frame::FrameHdr, shared::Shared};
+use crate::{Actor, Pid, ext::Part, frame::FrameHdr, named::MessageType, shared::Shared};
 
 /// Node-free signals, in [`Header::flags`].
 pub(crate) mod flag {
@@ -130,6 +130,8 @@ pub(crate) struct ActorVt {
     pub(crate) cell_size: usize,
     /// The actor's type, for people.
     pub(crate) type_name: fn() -> &'static str,
+    /// The type of its messages.
+    pub(crate) message: MessageType,
 }
 
 /// What every cell begins with. See the module's text for who may write what.

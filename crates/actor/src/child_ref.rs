@@ -85,10 +85,10 @@ pub struct ChildSlot<M> {
 
 impl Slot {
     /// What it means that the newest incarnation takes nothing.
-    pub(crate) fn refusal(&self) -> SendFailure {
+    pub(crate) fn refusal(&self) -> &'static SendFailure {
         match &*self.state.read() {
-            State::Gone => SendFailure::NoProc,
-            State::Waiting | State::Current(..) => SendFailure::Restarting,
+            State::Gone => &SendFailure::NoProc,
+            State::Waiting | State::Current(..) => &SendFailure::Restarting,
         }
     }
 
@@ -185,7 +185,7 @@ impl<M: Send + 'static> ChildRef<M> {
             At::Pinned(cell) => request::call(cell, self.via.as_ref(), f),
             At::Slot(slot) => match slot.newest(self.via.as_ref()) {
                 Some((cell, via)) => request::call_child(cell, slot, via.as_ref(), f),
-                None => request::call_nobody(slot.refusal(), f),
+                None => request::call_nobody(*slot.refusal(), f),
             },
         }
     }
@@ -216,7 +216,7 @@ impl<M: Send + 'static> ChildRef<M> {
         if slot.has_way.load(Ordering::Relaxed) {
             let newest = slot.newest(self.via.as_ref());
             let asked = newest.and_then(|(cell, via)| ask(&cell, via.as_ref(), f));
-            return asked.ok_or_else(|| slot.refusal());
+            return asked.ok_or_else(|| *slot.refusal());
         }
         let mut waiting = call::waiting_via::<M, T>(self.via.as_ref(), f);
         // A request that is refused is dropped with `waiting`: behind the lock.
@@ -229,7 +229,7 @@ impl<M: Send + 'static> ChildRef<M> {
         };
         match clock {
             Some(clock) => Ok(Answered::to(waiting, clock)),
-            None => Err(slot.refusal()),
+            None => Err(*slot.refusal()),
         }
     }
 }

@@ -195,7 +195,7 @@ fn owned<'a>(parent: CellPtr) -> Option<&'a mut ChildSet> {
 }
 
 impl ChildSet {
-    /// Gives a child that is not published yet its place.
+    /// Gives a child that is not scheduled yet its place.
     pub(crate) fn add(&mut self, parent: CellPtr, child: CellPtr) -> ChildKey {
         let place = match self.free.pop() {
             Some(place) => {

@@ -223,23 +223,26 @@ impl<A: Actor> Context<A> {
     }
 
     /// Links this process and `to`: each gets an exit signal when the other ends. No effect if they
-    /// are linked. If there is no such process, this one gets the exit signal `NoProc`.
+    /// are linked. If there is no such process, or nobody has the name, this one gets the exit signal `NoProc`.
     pub fn link(&mut self, to: impl Target) {
-        let Some(pid) = to.target() else { return };
-        let target = self.cell.shared().resolve(pid);
+        let shared = self.cell.shared();
+        let nobody = || to.name().map(|_| Pid::from_bits(0));
+        let Some(pid) = shared.pid_of(&to).or_else(nobody) else { return };
+        let target = shared.resolve(pid);
         // SAFETY: see above the impl.
         unsafe { link::link(self.own(), pid, target) };
     }
 
-    /// Takes a link back. From now on it has no effect on this process.
+    /// Takes a link back. From now on it has no effect on this process. By a name: that with whoever has it now.
     pub fn unlink(&mut self, to: impl Target) {
-        if let Some(pid) = to.target() {
+        if let Some(pid) = self.cell.shared().pid_of(&to) {
             // SAFETY: see above the impl.
             unsafe { link::unlink(self.own(), pid) };
         }
     }
 
-    /// Watches `to`: exactly one message `f(down)` when it ends, at once with `NoProc` if it has.
+    /// Watches `to`: exactly one message `f(down)` when it ends, at once with `NoProc` if it has. By a name:
+    /// whoever has it now, and `down.name` is the name.
     pub fn monitor(
         &mut self,
         to: impl Target,
@@ -366,8 +369,7 @@ impl<A: Actor> Context<A> {
 
     /// Sends an exit signal, to another process or to this one.
     pub fn exit(&mut self, to: impl Target, reason: ExitReason) {
-        let target = to.target().and_then(|pid| self.cell.shared().resolve(pid));
-        if let Some(target) = target {
+        if let Some(target) = self.cell.shared().find(&to) {
             signal::send_exit(target.ptr(), Some(self.pid()), reason, false);
         }
     }

@@ -2,13 +2,13 @@
 
 use std::{error::Error, fmt, sync::Arc};
 
-use crate::{ExitReason, Name, Pid, message::Refused};
+use crate::{ExitReason, Name, PanicInfo, Pid, message::Refused};
 
 /// A message that was not delivered, with the message.
 ///
 /// Two words, whatever the message's size: the error owns the refused node. It is `Sync` for every
 /// `M`, so that `?` works in handlers; nothing gives out a `&M`.
-pub struct SendError<M: 'static>(pub(crate) Refused<M>, pub(crate) SendFailure);
+pub struct SendError<M: 'static>(pub(crate) Refused<M>, pub(crate) &'static SendFailure);
 
 /// Why a message was not delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +18,30 @@ pub enum SendFailure {
     NoProc,
     /// The child is between two incarnations.
     Restarting,
+    /// The process of this name takes messages of another type: [`NamedRef`](crate::NamedRef).
+    WrongMessage {
+        /// Of which type.
+        found: TypeName,
+    },
+}
+
+/// What a type is called, for people.
+#[derive(Clone, Copy)]
+pub struct TypeName(pub(crate) fn() -> &'static str);
+
+/// Why a process was not found as one that takes messages of some type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FindError {
+    /// There is no such process.
+    NoProc,
+    /// It takes messages of another type.
+    WrongMessage {
+        /// Of which type they were to be.
+        expected: &'static str,
+        /// Of which type they are.
+        found: &'static str,
+    },
 }
 
 /// Why a call gave no reply.
@@ -38,6 +62,14 @@ pub enum CallError {
     },
     /// The reply was dropped unanswered.
     NoReply,
+    /// The process of this name takes messages of another type: [`NamedRef`](crate::NamedRef). The request was
+    /// not delivered.
+    WrongMessage {
+        /// Of which type the request is.
+        expected: &'static str,
+        /// Of which type they are.
+        found: &'static str,
+    },
 }
 
 /// Why a start gave no process.
@@ -77,6 +109,11 @@ pub enum NameError {
     HasName(Name),
     /// There is no such process.
     NoProc,
+    /// It is no name: its text is empty, or its key's.
+    IllFormed,
+    /// The name's [`Registry`](crate::Registry) has panicked, or the `Eq` of its value. The process has not got
+    /// the name.
+    Panicked(Arc<PanicInfo>),
 }
 
 /// Why a process was not stopped as asked.
@@ -111,7 +148,7 @@ impl<M> SendError<M> {
 
     /// Why it was not delivered.
     pub fn why(&self) -> SendFailure {
-        self.1
+        *self.1
     }
 }
 
@@ -123,7 +160,13 @@ impl<M> fmt::Debug for SendError<M> {
 
 impl<M> fmt::Display for SendError<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "message not delivered: {}", self.1)
+        match self.1 {
+            SendFailure::WrongMessage { found } => {
+                let expected = std::any::type_name::<M>();
+                write!(f, "message not delivered: the process takes `{found}`, not `{expected}`")
+            }
+            why => write!(f, "message not delivered: {why}"),
+        }
     }
 }
 
@@ -131,12 +174,53 @@ impl<M> Error for SendError<M> {}
 
 impl fmt::Display for SendFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            SendFailure::NoProc => "the process has ended",
-            SendFailure::Restarting => "the child is being restarted",
-        })
+        match self {
+            SendFailure::NoProc => f.write_str("the process has ended"),
+            SendFailure::Restarting => f.write_str("the child is being restarted"),
+            SendFailure::WrongMessage { found } => write!(f, "the process takes `{found}`"),
+        }
     }
 }
+
+impl TypeName {
+    /// As text. Not a promise: of one type it may be another tomorrow.
+    pub fn as_str(&self) -> &'static str {
+        (self.0)()
+    }
+}
+
+impl PartialEq for TypeName {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for TypeName {}
+
+impl fmt::Display for TypeName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for TypeName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Display for FindError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            FindError::NoProc => f.write_str("not found: no such process"),
+            FindError::WrongMessage { expected, found } => {
+                write!(f, "the process takes `{found}`, not `{expected}`")
+            }
+        }
+    }
+}
+
+impl Error for FindError {}
 
 impl CallError {
     /// Whether the same call may succeed later at the same address: `Restarting`, and a `Timeout` whose
@@ -159,6 +243,9 @@ impl fmt::Display for CallError {
                 f.write_str("call timed out before its request was delivered")
             }
             CallError::NoReply => f.write_str("call failed: the reply was dropped unanswered"),
+            CallError::WrongMessage { expected, found } => {
+                write!(f, "call failed: the process takes `{found}`, not `{expected}`")
+            }
         }
     }
 }
@@ -187,6 +274,17 @@ impl fmt::Display for StartError {
     }
 }
 
+impl From<NameError> for StartError {
+    /// A name that another has is [`StartError::NameTaken`]; what else is wrong with one is
+    /// [`StartError::Invalid`].
+    fn from(error: NameError) -> Self {
+        match error {
+            NameError::Taken(owner) => StartError::NameTaken(owner),
+            error => StartError::Invalid(Arc::new(error)),
+        }
+    }
+}
+
 impl Error for StartError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
@@ -207,6 +305,10 @@ impl fmt::Display for NameError {
                 )
             }
             NameError::NoProc => f.write_str("not registered: no such process"),
+            NameError::IllFormed => f.write_str("not a name: it is empty"),
+            NameError::Panicked(info) => {
+                write!(f, "not registered: the name's registry has panicked: {}", info.message())
+            }
         }
     }
 }

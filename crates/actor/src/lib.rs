@@ -47,6 +47,7 @@ mod child_ref;
 mod context;
 mod error;
 mod info;
+mod named;
 mod names;
 mod options;
 mod pid;
@@ -98,16 +99,20 @@ pub use cell::INLINE_STATE_MAX;
 pub use child_ref::{ChildRef, ChildSlot};
 pub use children::{ChildDown, ChildKey, Outcome, Stop, StopChild, StopChildren};
 pub use context::{Context, Spawner};
-pub use error::{BuildError, CallError, NameError, SendError, SendFailure, StartError, StopError};
+pub use error::{
+    BuildError, CallError, FindError, NameError, SendError, SendFailure, StartError, StopError,
+    TypeName,
+};
 pub use info::{Info, Status};
 pub use monitor::{Down, DownFuture, MonitorRef};
-pub use names::Name;
+pub use named::NamedRef;
+pub use names::{Directory, Name, Registrant, Registry};
 pub use oneshot::{Answered, oneshot};
 pub use options::{SpawnOptions, StartInfo};
 pub use pid::Pid;
 pub use process::{Mailbox, Process};
 pub use reason::{ExitError, ExitReason, PanicInfo, Value};
-pub use reference::{ActorRef, Target};
+pub use reference::{ActorRef, Lookup, Target};
 pub use relations::{Relations, RelationsFuture};
 pub use reply::Reply;
 pub use request::{CALL_TIMEOUT, Call, CallFuture};

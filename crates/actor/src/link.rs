@@ -148,8 +148,8 @@ pub(crate) fn receive_end(cell: CellPtr, from: Pid) -> bool {
 /// Both sides are made before the child runs: `spawn_link`.
 ///
 /// # Safety
-/// The caller owns both cells. `child` is not published yet: the caller counts one reference for the
-/// spawner's side when it publishes it.
+/// The caller owns both cells. `child` is not scheduled yet: the caller counts one reference for the
+/// spawner's side before it is.
 pub(crate) unsafe fn link_at_spawn(owner: CellPtr, child: CellPtr, pid: Pid) {
     // SAFETY: the caller's word.
     unsafe { Ext::of(owner) }.links.insert(pid.in_runtime(), Half::active(CellRef::adopt(child)));

@@ -31,8 +31,7 @@ use crate::{
 pub struct Down {
     /// The process that was monitored. Of a name that nobody had: a pid that is no process's.
     pub pid: Pid,
-    /// The name that was monitored, if it was not a pid or an address:
-    /// [`Context::monitor_name`](crate::Context::monitor_name).
+    /// The name that was monitored, if it was not a pid or an address.
     pub name: Option<Name>,
     /// Why it ended; `NoProc` if it had when the monitor was set.
     pub reason: ExitReason,
@@ -146,8 +145,8 @@ pub(crate) unsafe fn prepare<M: Send + 'static>(
 /// The other half, before the process runs.
 ///
 /// # Safety
-/// The caller owns both cells. `child` is not published yet: the caller counts one reference for the
-/// spawner's side when it publishes it.
+/// The caller owns both cells. `child` is not scheduled yet: the caller counts one reference for the
+/// spawner's side before it is.
 pub(crate) unsafe fn monitor_at_spawn(owner: CellPtr, child: CellPtr, id: u64) {
     let target = CellRef::adopt(child);
     // SAFETY: the caller's word.
@@ -247,6 +246,8 @@ impl Watcher {
 #[derive(Debug)]
 pub struct DownFuture {
     pid: Pid,
+    /// It was named by this.
+    name: Option<Name>,
     answer: Answered<Down>,
     /// To take the watch back. `None`: it has fired, or there was nobody.
     watch: Option<(CellRef, Key)>,
@@ -272,7 +273,13 @@ impl DownFuture {
         if let Some(Signal::Monitor { watcher, .. }) = refused {
             watcher.fire(Down::of(pid, ExitReason::NoProc));
         }
-        DownFuture { pid, answer, watch, wait: None }
+        DownFuture { pid, name: None, answer, watch, wait: None }
+    }
+
+    /// Its DOWN says that the process was named by this.
+    pub(crate) fn named(mut self, name: Option<Name>) -> Self {
+        self.name = name;
+        self
     }
 }
 
@@ -292,7 +299,8 @@ impl Future for DownFuture {
             wait.over(WaitOver::Served);
         }
         // The watcher answers always; it is dropped unanswered with its runtime only.
-        Poll::Ready(answer.unwrap_or(Down::of(pid, ExitReason::NoProc)))
+        let down = answer.unwrap_or(Down::of(pid, ExitReason::NoProc));
+        Poll::Ready(Down { name: self.name.take(), ..down })
     }
 }
 

@@ -266,7 +266,7 @@ pub(crate) fn cast<Sub: Send + 'static>(
             let whole = unsafe { Box::from_raw(whole) };
             // An error owns a plain node.
             let refused = message::refused(message::node(whole.sub));
-            Err(SendError(refused, SendFailure::NoProc))
+            Err(SendError(refused, &SendFailure::NoProc))
         }
     }
 }

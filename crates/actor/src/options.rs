@@ -16,8 +16,13 @@ impl SpawnOptions {
         Self::default()
     }
 
-    /// Registers the process under `name` before its `init` runs. If the name is taken, nothing is
-    /// started: `StartError::NameTaken`. Free again when the process's end can be seen.
+    /// Registers the process under `name`, of whichever kind, before its `init` runs. If another has it, nothing
+    /// is started: [`StartError::NameTaken`](crate::StartError::NameTaken). Free again when the process's end can
+    /// be seen.
+    ///
+    /// What is no name, and a registry that panics, is [`StartError::Invalid`](crate::StartError::Invalid) with a
+    /// [`NameError`](crate::NameError) in it. Whatever the error, `init` does not run, who is to be linked is not
+    /// linked and hears of no EXIT, and who is to monitor gets its message with `NoProc`.
     pub fn name(mut self, name: impl Into<Name>) -> Self {
         self.name = Some(name.into());
         self

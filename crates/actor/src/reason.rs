@@ -58,7 +58,7 @@ impl<T: Any + fmt::Debug + Send + Sync> AnyDebug for Contained<T> {
 }
 
 /// What is known of a panic that ended a process.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PanicInfo {
     message: String,
     location: Option<String>,

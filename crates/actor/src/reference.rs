@@ -5,12 +5,13 @@ use std::fmt;
 use whitebeam_sync::inbox::Push;
 
 use crate::{
-    Call, CastWait, Info, Pid, Reply, SendError, SendFailure,
+    Call, CastWait, Handle, Info, Name, Pid, Reply, SendError, SendFailure,
     cast_wait::To,
     cell::{CellPtr, CellRef},
     info, message,
     narrow::{self, Via},
     request,
+    shared::Shared,
 };
 
 /// The address of one process that takes messages of type `M`.
@@ -157,6 +158,11 @@ impl<M> ActorRef<M> {
         self.cell.ptr().pid()
     }
 
+    /// The runtime that the process belongs to.
+    pub fn runtime(&self) -> Handle {
+        Handle::of(self.cell.ptr())
+    }
+
     /// Whether the process has not ended.
     pub fn is_alive(&self) -> bool {
         !self.cell.ptr().is_ended()
@@ -207,7 +213,7 @@ pub(crate) fn cast_via<M: Send + 'static>(
 // Always inlined, so that the message goes from the sender's registers into its node: passed by memory it
 // is written in words and read in vectors, and the processor waits for the stores.
 #[inline(always)]
-fn cast<M: Send + 'static>(cell: CellPtr, msg: M) -> Result<(), SendError<M>> {
+pub(crate) fn cast<M: Send + 'static>(cell: CellPtr, msg: M) -> Result<(), SendError<M>> {
     let node = message::node(msg);
     match message::push(cell, node) {
         Push::Queued => Ok(()),
@@ -215,18 +221,70 @@ fn cast<M: Send + 'static>(cell: CellPtr, msg: M) -> Result<(), SendError<M>> {
             cell.schedule();
             Ok(())
         }
-        Push::Closed => Err(SendError(message::refused(node), SendFailure::NoProc)),
+        Push::Closed => Err(SendError(message::refused(node), &SendFailure::NoProc)),
     }
 }
 
-/// What names a process: a [`Pid`] or an address.
+/// What names a process: a [`Pid`], an address or a [`Name`].
+///
+/// A name means something in a runtime only: it is looked up in the one where it is used, there and then. Text
+/// alone is none, so that it is not taken for one by mistake: `Name::from("db")`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not name a process",
-    note = "pass a `Pid`, an `&ActorRef<_>` or a `&ChildRef<_>`"
+    note = "pass a `Pid`, an `&ActorRef<_>`, a `&ChildRef<_>`, or a `Name`: `Name::from(..)`"
 )]
 pub trait Target {
-    /// The process's pid. `None`: a child that is between two incarnations.
+    /// The process's pid. `None`: a child that is between two incarnations, or a name.
     fn target(&self) -> Option<Pid>;
+
+    /// The name that it is found by, if it is one: what a monitor's [`Down`](crate::Down) says of whom was
+    /// watched.
+    fn name(&self) -> Option<&Name> {
+        None
+    }
+
+    /// The process's pid, where the names of a runtime are at hand. Overridden by what is looked up there.
+    #[inline]
+    fn target_in(&self, names: &Lookup<'_>) -> Option<Pid> {
+        let _ = names;
+        self.target()
+    }
+}
+
+/// The names of the runtime in which a [`Target`] is used.
+#[derive(Clone, Copy)]
+pub struct Lookup<'a>(&'a Shared);
+
+impl<'a> Lookup<'a> {
+    pub(crate) fn of(shared: &'a Shared) -> Self {
+        Lookup(shared)
+    }
+
+    /// Who has a name now.
+    pub fn whereis(&self, name: &Name) -> Option<Pid> {
+        self.0.names().whereis(self.0, name)
+    }
+}
+
+impl fmt::Debug for Lookup<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Lookup(..)")
+    }
+}
+
+impl Target for Name {
+    /// `None`: there is no runtime at hand.
+    fn target(&self) -> Option<Pid> {
+        None
+    }
+
+    fn name(&self) -> Option<&Name> {
+        Some(self)
+    }
+
+    fn target_in(&self, names: &Lookup<'_>) -> Option<Pid> {
+        names.whereis(self)
+    }
 }
 
 impl Target for Pid {
@@ -244,5 +302,14 @@ impl<M> Target for ActorRef<M> {
 impl<T: Target + ?Sized> Target for &T {
     fn target(&self) -> Option<Pid> {
         (**self).target()
+    }
+
+    fn name(&self) -> Option<&Name> {
+        (**self).name()
+    }
+
+    #[inline]
+    fn target_in(&self, names: &Lookup<'_>) -> Option<Pid> {
+        (**self).target_in(names)
     }
 }

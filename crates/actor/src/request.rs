@@ -19,6 +19,7 @@ use crate::{
     child_ref::Slot,
     local::{self, StandIn},
     narrow::Via,
+    named::Place,
     simulate::{self, WaitOver},
     timeouts,
 };
@@ -38,6 +39,7 @@ pub const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 /// | `Exit(reason)` | it ended before it answered; told at once |
 /// | `NoReply` | it dropped the reply and lives on |
 /// | `Timeout` | no answer within 5 s, or the time given |
+/// | `WrongMessage` | by a name: its process takes messages of another type |
 #[must_use = "a call does nothing until it is awaited (or ended with `.blocking()`)"]
 pub struct Call<'a, M, T> {
     future: CallFuture<'a, M, T>,
@@ -64,6 +66,8 @@ enum Address<'a> {
     Child(CellRef, ChildSlot<'a>),
     /// A child without an incarnation: the call has failed before it is sent.
     Nobody(SendFailure),
+    /// Whoever has a name when the request is sent.
+    Named(Arc<Place>),
 }
 
 enum ChildSlot<'a> {
@@ -87,22 +91,38 @@ impl Address<'_> {
         match self {
             Address::Borrowed(cell, _) => Some(*cell),
             Address::Owned(cell) | Address::Child(cell, _) => Some(cell.ptr()),
-            Address::Nobody(_) => None,
+            Address::Nobody(_) | Address::Named(_) => None,
         }
     }
 
-    /// Why nobody took the request.
+    /// As [`cell`](Self::cell), of a request that is sent now: a name is looked up.
     #[cold]
-    fn refusal(&self) -> CallError {
+    fn look_up(&mut self) -> Option<CellPtr> {
+        if let Address::Named(place) = self {
+            *self = match place.find() {
+                Ok(cell) => Address::Owned(cell),
+                Err(why) => Address::Nobody(*why),
+            };
+        }
+        self.cell()
+    }
+
+    /// Why nobody took the request, an `M`.
+    #[cold]
+    fn refusal<M>(&self) -> CallError {
         let why = match self {
-            Address::Borrowed(..) | Address::Owned(_) => SendFailure::NoProc,
+            Address::Borrowed(..) | Address::Owned(_) | Address::Named(_) => &SendFailure::NoProc,
             Address::Child(_, ChildSlot::Borrowed(slot)) => slot.refusal(),
             Address::Child(_, ChildSlot::Owned(slot)) => slot.refusal(),
-            Address::Nobody(why) => *why,
+            Address::Nobody(why) => why,
         };
         match why {
             SendFailure::NoProc => CallError::NoProc,
             SendFailure::Restarting => CallError::Restarting,
+            SendFailure::WrongMessage { found } => CallError::WrongMessage {
+                expected: std::any::type_name::<M>(),
+                found: found.as_str(),
+            },
         }
     }
 }
@@ -134,6 +154,14 @@ pub(crate) fn call_nobody<'a, M: Send + 'static, T: Send + 'static>(
     f: impl FnOnce(Reply<T>) -> M,
 ) -> Call<'a, M, T> {
     prepare(Address::Nobody(why), None, f)
+}
+
+/// A call to whoever has a name when the request is sent.
+pub(crate) fn call_named<M: Send + 'static, T: Send + 'static>(
+    place: Arc<Place>,
+    f: impl FnOnce(Reply<T>) -> M,
+) -> Call<'static, M, T> {
+    prepare(Address::Named(place), None, f)
 }
 
 #[inline]
@@ -182,6 +210,7 @@ impl<'a, M, T> Call<'a, M, T> {
                 Address::Child(cell, ChildSlot::Owned(slot))
             }
             Address::Nobody(why) => Address::Nobody(why),
+            Address::Named(place) => Address::Named(place),
         };
         Call { future: CallFuture { waiting, to, timeout_ns, timer, _request } }
     }
@@ -193,9 +222,9 @@ impl<'a, M, T> Call<'a, M, T> {
     ///
     /// # Panics
     /// On a worker thread: it would hold up every actor that the worker has. Await the call there.
-    pub fn blocking(self) -> Result<T, CallError> {
-        let Some(cell) = self.future.to.cell() else {
-            return Err(self.future.to.refusal());
+    pub fn blocking(mut self) -> Result<T, CallError> {
+        let Some(cell) = self.future.to.cell().or_else(|| self.future.to.look_up()) else {
+            return Err(self.future.to.refusal::<M>());
         };
         let scheduler = cell.shared().scheduler();
         assert!(
@@ -212,7 +241,7 @@ impl<'a, M, T> Call<'a, M, T> {
         let timeout = (timeout_ns != NEVER).then(|| Duration::from_nanos(timeout_ns));
         blocking::wait(scheduler, timeout, |waker| {
             if waiting.is_unsent() && !waiting.register(waker) && !waiting.send(cell) {
-                return Some(Err(to.refusal()));
+                return Some(Err(to.refusal::<M>()));
             }
             waiting.is_replied().then(|| waiting.finish())
         })
@@ -235,16 +264,16 @@ impl<M, T> Unpin for CallFuture<'_, M, T> {}
 impl<M, T> CallFuture<'_, M, T> {
     #[inline]
     fn start(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<T, CallError>> {
-        let Some(cell) = self.to.cell() else {
+        let Some(cell) = self.to.cell().or_else(|| self.to.look_up()) else {
             self.waiting.abandon();
-            return Poll::Ready(Err(self.to.refusal()));
+            return Poll::Ready(Err(self.to.refusal::<M>()));
         };
         if self.waiting.register(cx.waker()) {
             // Answered before it was sent: the closure gave the reply away.
             return Poll::Ready(self.waiting.finish());
         }
         if !self.waiting.send(cell) {
-            return Poll::Ready(Err(self.to.refusal()));
+            return Poll::Ready(Err(self.to.refusal::<M>()));
         }
         if self.timeout_ns != NEVER {
             self.set_timer(cx);
@@ -361,9 +390,10 @@ impl<M, T> fmt::Debug for CallFuture<'_, M, T> {
 
 impl fmt::Debug for Address<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.cell() {
-            Some(cell) => write!(f, "{}", cell.pid()),
-            None => f.write_str("nobody now"),
+        match (self.cell(), self) {
+            (Some(cell), _) => write!(f, "{}", cell.pid()),
+            (None, Address::Named(place)) => place.fmt(f),
+            (None, _) => f.write_str("nobody now"),
         }
     }
 }

@@ -41,6 +41,7 @@ use crate::{
     idle,
     local::Running,
     message::{self, tag},
+    named::MessageType,
     narrow, process, signal,
     simulate::{Event, SignalKind, tell_of},
     spawn, timeouts,
@@ -58,6 +59,7 @@ impl<A: Actor> Table<A> {
         is_process: A::FORM.is_process(),
         cell_size: class_of::<A>().size(),
         type_name: type_name::<A>,
+        message: MessageType::of::<A::Msg>(),
     };
 }
 

@@ -11,13 +11,14 @@ use whitebeam_scheduler::{Runnable, Scheduler, Simulation, Task, Time, WorkerMet
 use whitebeam_sync::shim::thread;
 
 use crate::{
-    Actor, ActorRef, BuildError, ExitReason, Info, Mailbox, Name, NameError, Pid, RelationsFuture,
-    Rng, ShutdownReport, SpawnOptions, Start, StopOrKill, Stopping, Target,
+    Actor, ActorRef, BuildError, ExitReason, FindError, Info, Mailbox, Name, NameError, NamedRef,
+    Pid, RelationsFuture, Rng, ShutdownReport, SpawnOptions, Start, StopOrKill, Stopping, Target,
     cell::CellPtr,
     contain::contain,
     end, info,
     local::{self, StandIn},
     monitor::DownFuture,
+    named,
     oneshot::oneshot,
     panic_place,
     process::Body,
@@ -365,27 +366,76 @@ impl Handle {
     /// Sends an exit signal from outside. For a process that was started from outside it counts as its
     /// parent's: an orderly reason ends it in order.
     pub fn exit(&self, to: impl Target, reason: ExitReason) {
-        if let Some(cell) = to.target().and_then(|pid| self.shared.resolve(pid)) {
+        if let Some(cell) = self.shared.find(&to) {
             signal::send_exit(cell.ptr(), None, reason, false);
         }
     }
 
     /// Whether the process has not ended.
     pub fn is_alive(&self, to: impl Target) -> bool {
-        let cell = to.target().and_then(|pid| self.shared.resolve(pid));
-        cell.is_some_and(|cell| !cell.ptr().is_ended())
+        self.shared.find(&to).is_some_and(|cell| !cell.ptr().is_ended())
     }
 
-    /// The process that is registered under a name. It may have ended when this returns.
+    /// The process that is registered under a name. It may have ended when this returns. For a
+    /// [via name](Name::via) it is what the registry says, unless it is known to have ended; it may be a process
+    /// of another runtime.
+    ///
+    /// Cost of a text: a lock that all names of the runtime share, a hash and a comparison; and an allocation if
+    /// it is passed as text, none as a `&Name` that is kept. See [`Name::of`] for values.
     pub fn whereis(&self, name: impl Into<Name>) -> Option<Pid> {
-        self.shared.names().whereis(&name.into())
+        self.shared.names().whereis(&self.shared, &name.into())
     }
 
-    /// Registers a process under a name, which is free again when its end can be seen. A process has at most one
-    /// name, and a name one process.
+    /// The pid that `target` leads to now: of a pid that pid, alive or not, of an address its process's, of a name
+    /// [who has it](Self::whereis).
+    pub fn pid_of(&self, target: impl Target) -> Option<Pid> {
+        self.shared.pid_of(&target)
+    }
+
+    /// The address of a process that lives and takes messages of type `M`.
     ///
     /// # Errors
-    /// The name is taken, the process has one, or there is no such process.
+    /// There is no such process, or its messages are of another type.
+    ///
+    /// ```
+    /// # use whitebeam_actor::{Actor, Context, ExitReason, FindError, Name, Reply, Runtime, SpawnOptions};
+    /// # struct Answers;
+    /// # impl Actor for Answers {
+    /// #     type Args = ();
+    /// #     type Msg = Reply<u32>;
+    /// #     async fn init((): (), _: &mut Context<Self>) -> Result<Self, ExitReason> { Ok(Answers) }
+    /// #     async fn handle(&mut self, reply: Reply<u32>, _: &mut Context<Self>) -> Result<(), ExitReason> {
+    /// #         reply.send(42);
+    /// #         Ok(())
+    /// #     }
+    /// # }
+    /// let rt = Runtime::simulated(1)?;
+    /// rt.block_on(async {
+    ///     rt.with(SpawnOptions::new().name("answers")).start::<Answers>(()).await?;
+    ///     let answers = rt.find::<Reply<u32>>(Name::from("answers"))?;
+    ///     assert_eq!(answers.call(|reply| reply).await?, 42);
+    ///     assert!(matches!(rt.find::<String>(&answers), Err(FindError::WrongMessage { .. })));
+    ///     Ok::<_, Box<dyn std::error::Error>>(())
+    /// })?;
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn find<M: Send + 'static>(&self, target: impl Target) -> Result<ActorRef<M>, FindError> {
+        let cell = self.shared.find(&target).ok_or(FindError::NoProc)?;
+        named::check::<M>(cell).map(ActorRef::from_cell)
+    }
+
+    /// An address by name: each message goes to whoever has it then, if that one takes messages of type `M`.
+    pub fn named<M: Send + 'static>(&self, name: impl Into<Name>) -> NamedRef<M> {
+        NamedRef::new(self.clone(), name.into())
+    }
+
+    /// Registers a process of this runtime under a name, which is free again when its end can be seen. A process
+    /// has at most one name of the runtime's own, and any number of [via names](Name::via); a name has one
+    /// process.
+    ///
+    /// # Errors
+    /// The name is taken or is none, the process has one, there is no such process, or the name's registry has
+    /// panicked.
     ///
     /// ```
     /// # use whitebeam_actor::{Actor, Context, ExitReason, NameError, Runtime};
@@ -409,13 +459,13 @@ impl Handle {
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
     pub fn register(&self, name: impl Into<Name>, to: impl Target) -> Result<(), NameError> {
-        let cell = to.target().and_then(|pid| self.shared.resolve(pid));
-        self.shared.names().register(name.into(), cell.as_ref())
+        let cell = self.shared.find(&to);
+        self.shared.names().register(&name.into(), cell.as_ref())
     }
 
     /// Frees a name, whoever has it. `false`: nobody had it.
     pub fn unregister(&self, name: impl Into<Name>) -> bool {
-        self.shared.names().unregister(&name.into())
+        self.shared.names().unregister(&self.shared, &name.into())
     }
 
     /// Asks a process to end with `reason` in order: after the handler that runs or is suspended, ahead of the
@@ -430,7 +480,7 @@ impl Handle {
     /// rt.stop(&server, ExitReason::Normal).timeout(Duration::from_secs(5)).await?;
     /// ```
     pub fn stop(&self, to: impl Target, reason: ExitReason) -> Stopping {
-        Stopping::new(self.clone(), to.target(), reason)
+        Stopping::new(self.clone(), self.shared.find(&to), reason)
     }
 
     /// Asks a process to end, as [`stop`](Self::stop), and kills it if it has not ended `within` a time from now on.
@@ -476,24 +526,25 @@ impl Handle {
         reason: ExitReason,
         within: Duration,
     ) -> StopOrKill {
-        StopOrKill::new(self.clone(), to.target(), reason, within)
+        StopOrKill::new(self.clone(), self.shared.find(&to), reason, within)
     }
 
     /// Whom a process is linked to, monitors and is monitored by. The question is sent now, and answered by the
     /// process as soon as it runs, ahead of the messages that wait. `None`: it has ended.
     pub fn relations(&self, of: impl Target) -> RelationsFuture {
-        relations::ask(of.target().and_then(|pid| self.shared.resolve(pid)))
+        relations::ask(self.shared.find(&of))
     }
 
     /// What can be seen of a process now. `None`: it has ended.
     pub fn info(&self, of: impl Target) -> Option<Info> {
-        info::of(&of.target().and_then(|pid| self.shared.resolve(pid))?)
+        info::of(&self.shared.find(&of)?)
     }
 
     /// The end of a process. Ready at once with `NoProc` if it has ended. The process is watched from
-    /// now on, until the future is ready or dropped.
+    /// now on, until the future is ready or dropped. By a name: whoever has it now, and `down.name` is the name.
     pub fn down(&self, to: impl Target) -> DownFuture {
-        DownFuture::new(&self.shared, to.target().unwrap_or(Pid::from_bits(0)))
+        let pid = self.shared.pid_of(&to).unwrap_or(Pid::from_bits(0));
+        DownFuture::new(&self.shared, pid).named(to.name().cloned())
     }
 
     /// Number of worker threads.

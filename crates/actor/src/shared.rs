@@ -28,7 +28,7 @@ use whitebeam_sync::{
 };
 
 use crate::{
-    Pid,
+    Lookup, Pid, Target,
     cell::{CellPtr, CellRef},
     local,
     names::Names,
@@ -211,6 +211,18 @@ impl Shared {
         let slot = self.slab.resolve(pid.index(), pid.generation()).ok()?;
         // SAFETY: a live slot is an initialised cell; `resolve` took a reference.
         Some(CellRef::adopt(unsafe { CellPtr::new(slot.cast()) }))
+    }
+
+    /// The pid that a target of this runtime's leads to now.
+    #[inline]
+    pub(crate) fn pid_of(&self, target: &impl Target) -> Option<Pid> {
+        target.target_in(&Lookup::of(self))
+    }
+
+    /// As [`resolve`](Self::resolve).
+    #[inline]
+    pub(crate) fn find(&self, target: &impl Target) -> Option<CellRef> {
+        self.resolve(self.pid_of(target)?)
     }
 
     /// The cell in a slot that the caller knows to be allocated.

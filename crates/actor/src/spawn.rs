@@ -16,14 +16,16 @@ use whitebeam_sync::{
 };
 
 use crate::{
-    Actor, ActorRef, Name, Pid, SpawnOptions, StartError, StartInfo, StartReply,
+    Actor, ActorRef, ExitReason, Name, Pid, SpawnOptions, StartError, StartInfo, StartReply,
     cell::{self, CellPtr, CellRef, Header, bit},
     children::{ChildKey, ChildSet, DOWN_VT},
     contain::contain,
+    end,
     ext::Ext,
     link, local,
     message::tag,
     monitor::{self, Down, MonitorRef},
+    names::{Claim, ViaClaim},
     run::Table,
     shared::Shared,
     simulate::{self, Event},
@@ -89,6 +91,17 @@ pub(crate) enum Relation<'a> {
     Monitored(CellPtr, u64),
 }
 
+impl Relation<'_> {
+    fn parent(&self) -> Option<Pid> {
+        match self {
+            Relation::Plain(parent) => *parent,
+            Relation::Supervised(parent, _)
+            | Relation::Linked(parent)
+            | Relation::Monitored(parent, _) => Some(parent.pid()),
+        }
+    }
+}
+
 /// What a spawn gives.
 pub(crate) struct Spawned {
     pub(crate) cell: CellRef,
@@ -99,6 +112,10 @@ pub(crate) struct Spawned {
 ///
 /// When no process can be made (the runtime is shutting down, the process table is full, the name is
 /// taken) all comes back with the reason why, to be [answered](Refused::answer).
+///
+/// The cell is published first, then its name, then it is scheduled: who finds the name finds the process, and
+/// what it is sent waits for `init`. A name of the runtime's own is reserved before there is a cell. A via name is
+/// asked for behind the publishing, without a lock, and before the process is related to anybody.
 pub(crate) fn spawn<A: Actor>(
     shared: &Shared,
     args: A::Args,
@@ -111,9 +128,9 @@ pub(crate) fn spawn<A: Actor>(
         return Err(Refused { args, ack, why: StartError::ShuttingDown });
     }
     let (name, label) = options.into_parts();
-    let reserved = match name.clone().map(|name| shared.names().reserve(name)).transpose() {
-        Ok(reserved) => reserved,
-        Err(owner) => return Err(Refused { args, ack, why: StartError::NameTaken(owner) }),
+    let claim = match name.as_ref().map(|name| shared.names().claim(name)).transpose() {
+        Ok(claim) => claim,
+        Err(error) => return Err(Refused { args, ack, why: error.into() }),
     };
     let class = const { cell::class_of::<A>() };
     let Some(slot) = shared.alloc_slot(class) else {
@@ -136,6 +153,19 @@ pub(crate) fn spawn<A: Actor>(
     if label.is_some() {
         Ext::set_label(cell, label);
     }
+    let (reserved, is_published) = match claim {
+        None => (None, false),
+        Some(Claim::Own(reserved)) => (Some(reserved), false),
+        Some(Claim::Via(claim)) => {
+            let parent = relation.parent().map_or(0, Pid::to_bits);
+            cell.header().parent.store(parent, Ordering::Relaxed);
+            // SAFETY: this slot, initialised, not published yet.
+            unsafe { shared.slab().publish(slot, 2) };
+            // SAFETY: not scheduled; its references are those two.
+            unsafe { give_via::<A>(cell, claim) }?;
+            (None, true)
+        }
+    };
     let mut key = None;
     // One reference for the process, one for who spawns it.
     let mut refs = 2;
@@ -149,7 +179,7 @@ pub(crate) fn spawn<A: Actor>(
             cell.header().parent.store(parent.pid().to_bits(), Ordering::Relaxed);
             // The spawner's side of the link.
             refs += 1;
-            // SAFETY: the spawner owns both cells: the new one is not published.
+            // SAFETY: the spawner owns both cells: the new one is not scheduled.
             unsafe { link::link_at_spawn(parent, cell, pid) };
         }
         Relation::Monitored(parent, id) => {
@@ -160,8 +190,13 @@ pub(crate) fn spawn<A: Actor>(
             unsafe { monitor::monitor_at_spawn(parent, cell, id) };
         }
     }
-    // SAFETY: this slot, initialised, not published yet.
-    unsafe { shared.slab().publish(slot, refs) };
+    if is_published {
+        // The relation's.
+        (2..refs).for_each(|_| cell.header().slot.acquire());
+    } else {
+        // SAFETY: this slot, initialised, not published yet.
+        unsafe { shared.slab().publish(slot, refs) };
+    }
     if let Some(reserved) = reserved {
         reserved.give(cell);
     }
@@ -171,6 +206,31 @@ pub(crate) fn spawn<A: Actor>(
     let spawned = Spawned { cell: CellRef::adopt(cell), key };
     shared.scheduler().schedule(cell.runnable());
     Ok(spawned)
+}
+
+/// Has a process given its name by a registry, whose code may find it by then. If it is refused, the process ends
+/// before it is related to anybody and without having run: nothing is left of it, and nobody is told but who has
+/// found it.
+///
+/// # Safety
+/// The caller owns `cell`, an `A`'s, which is published and not scheduled, and has one of its two references.
+#[cold]
+unsafe fn give_via<A: Actor>(cell: CellPtr, claim: ViaClaim<'_>) -> Result<(), Refused<A>> {
+    let by_spawner = CellRef::adopt(cell);
+    let Err(error) = claim.give(&by_spawner) else {
+        by_spawner.into_ptr();
+        return Ok(());
+    };
+    // SAFETY: the caller owns the cell, and this is the only reference to the cursor.
+    let Some(init) = (unsafe { cell.cursor() }).pop() else {
+        unreachable!("it is made with its init node, and has not run")
+    };
+    // SAFETY: the init node of an `A`, by the caller's word.
+    let (args, ack) = unsafe { take_init::<A>(cell, init) };
+    // The observer has not been told of it.
+    cell.header().clear(bit::OBSERVED);
+    local::apart(|| end::finish_here(cell, ExitReason::NoProc));
+    Err(Refused { args, ack, why: error.into() })
 }
 
 /// Tells the observer of a process that is not scheduled yet.
@@ -278,6 +338,6 @@ pub(crate) fn ended_process(shared: &Shared) -> CellRef {
     let cell = unsafe { CellPtr::new(header) };
     // SAFETY: this slot, initialised, not published yet. One reference for the process, one for us.
     unsafe { shared.slab().publish(slot, 2) };
-    local::apart(|| crate::end::finish_here(cell, crate::ExitReason::Normal));
+    local::apart(|| end::finish_here(cell, ExitReason::Normal));
     CellRef::adopt(cell)
 }

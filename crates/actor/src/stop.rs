@@ -12,7 +12,7 @@ use whitebeam_scheduler::Sleep;
 
 use crate::{
     DownFuture, ExitReason, Pid, StopError,
-    cell::flag,
+    cell::{CellRef, flag},
     local,
     shared::Shared,
     signal::{self, Signal},
@@ -33,19 +33,19 @@ pub struct Stopping {
 impl Stopping {
     pub(crate) fn new(
         handle: crate::runtime::Handle,
-        pid: Option<Pid>,
+        target: Option<CellRef>,
         reason: ExitReason,
     ) -> Self {
-        let down = Self::ask(handle.shared(), pid, &reason);
+        let down = Self::ask(handle.shared(), target, &reason);
         Stopping { reason, down, limit: None, shared: handle }
     }
 
     fn ask(
         shared: &Shared,
-        pid: Option<Pid>,
+        target: Option<CellRef>,
         reason: &ExitReason,
     ) -> Result<DownFuture, StopError> {
-        let cell = pid.and_then(|pid| shared.resolve(pid)).ok_or(StopError::NoProc)?;
+        let cell = target.ok_or(StopError::NoProc)?;
         if local::current() == Some(cell.ptr()) {
             return Err(StopError::Itself);
         }
@@ -118,12 +118,13 @@ pub enum StopOutcome {
 impl StopOrKill {
     pub(crate) fn new(
         handle: crate::runtime::Handle,
-        pid: Option<Pid>,
+        target: Option<CellRef>,
         reason: ExitReason,
         within: Duration,
     ) -> Self {
         let limit = handle.sleep(within);
-        let stopping = Stopping::new(handle, pid, reason);
+        let pid = target.as_ref().map(|cell| cell.ptr().pid());
+        let stopping = Stopping::new(handle, target, reason);
         StopOrKill { stopping, pid, limit, killed: false }
     }
 }

@@ -264,7 +264,7 @@ impl State {
         match event {
             Event::Spawned { pid, parent, actor, name, attempt } => {
                 let short: Arc<str> = entry::short(actor).into();
-                let name: Option<Arc<str>> = name.map(|name| name.as_str().into());
+                let name: Option<Arc<str>> = name.and_then(|name| name.as_str()).map(Into::into);
                 let label =
                     name.as_ref().map_or(short.clone(), |name| format!("{name} {short}").into());
                 let process = Process {

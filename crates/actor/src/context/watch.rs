@@ -10,20 +10,14 @@ use crate::{
 
 // For the `unsafe` blocks see above `impl Context` in the parent.
 impl<A: Actor> Context<A> {
-    /// Watches whoever has `name` now, as [`monitor`](Self::monitor); `down.name` is the name. Who takes the name
-    /// later is not watched.
+    /// Watches whoever has `name` now: [`monitor`](Self::monitor) of a [`Name`], for who has text. `down.name` is
+    /// the name. Who takes the name later is not watched.
     pub fn monitor_name(
         &mut self,
         name: impl Into<Name>,
         f: impl FnOnce(Down) -> A::Msg + Send + 'static,
     ) -> MonitorRef {
-        let name = name.into();
-        let shared = self.cell.shared();
-        let pid = shared.names().whereis(&name);
-        let cell = pid.and_then(|pid| shared.resolve(pid));
-        let whom = Whom { pid: pid.unwrap_or(Pid::from_bits(0)), cell, name: Some(name) };
-        // SAFETY: see above the parent's impl.
-        unsafe { monitor::monitor(self.own(), whom, None, f) }
+        self.monitor(name.into(), f)
     }
 
     /// As [`monitor`](Self::monitor), with an alias to which the other may answer: see [`MonitorAlias`] for how
@@ -90,7 +84,8 @@ impl<A: Actor> Context<A> {
     }
 
     pub(super) fn whom(&self, to: &impl Target) -> Whom {
-        let pid = to.target().unwrap_or(Pid::from_bits(0));
-        Whom { pid, cell: self.cell.shared().resolve(pid), name: None }
+        let shared = self.cell.shared();
+        let pid = shared.pid_of(to).unwrap_or(Pid::from_bits(0));
+        Whom { pid, cell: shared.resolve(pid), name: to.name().cloned() }
     }
 }

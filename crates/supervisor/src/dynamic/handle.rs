@@ -113,8 +113,12 @@ impl<A: Actor> DynamicRef<A> {
     /// `NotFound` if it is not a child of this supervisor, or has ended; the others if the supervisor
     /// cannot be asked.
     pub fn terminate_child(&self, child: impl Target) -> TerminateChild {
-        let call = child
-            .target()
+        // A name is one of the supervisor's runtime.
+        let pid = match self.at.current() {
+            Some(supervisor) => supervisor.runtime().pid_of(&child),
+            None => child.target(),
+        };
+        let call = pid
             .map(|pid| self.at.call(|reply| Request::Terminate(pid, reply)).no_timeout().owned());
         TerminateChild(Box::pin(async move {
             match call {

@@ -157,6 +157,20 @@ fn a_child_in_its_init_can_be_terminated() {
 }
 
 #[test]
+fn a_child_is_terminated_by_name() {
+    everywhere(|rt| async move {
+        let log = Log::new();
+        let sup = DynamicSupervisor::<Plain>::temporary().start(&rt).await.unwrap();
+        let child = sup.start_child(Setup::new(1, &log)).await.unwrap();
+        rt.register("child", &child).unwrap();
+        let name = whitebeam_actor::Name::from("child");
+        sup.terminate_child(&name).await.unwrap();
+        assert!(!child.is_alive());
+        assert!(matches!(sup.terminate_child(&name).await, Err(ChildError::NotFound)));
+    });
+}
+
+#[test]
 fn strangers_are_no_children() {
     everywhere(|rt| async move {
         let log = Log::new();
