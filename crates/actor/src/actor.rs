@@ -1,6 +1,7 @@
 //! The one trait a user writes.
 
 use std::{
+    fmt,
     future::Future,
     pin::Pin,
     task::{Context as TaskContext, Poll},
@@ -18,6 +19,7 @@ use crate::{Context, ExitReason, process::Form};
 /// | `init` | once, in the new process, before any message | start fails with `StartError` |
 /// | `handle` | for each message, in order of arrival | ends the process |
 /// | `terminate` | on an orderly end: own stop, `Err`, the parent's shutdown | replaces the reason |
+/// | `report_state` | when it crashed, for the [report](crate::CrashReport) | is in the report |
 ///
 /// State, unread messages and a suspended handler are dropped on a worker thread, in this order:
 /// handler, state, messages.
@@ -70,6 +72,56 @@ pub trait Actor: Sized + Send + 'static {
     ) -> impl Future<Output = ()> + Send {
         let _ = (reason, cx);
         Nothing
+    }
+
+    /// Writes what of the state is to be seen in a [`CrashReport`](crate::CrashReport): nothing, unless written.
+    /// Here secrets are left out; who has none writes `write!(f, "{self:?}")`.
+    ///
+    /// Called when the process ends abnormally by its own code, behind `terminate` and before the state is
+    /// dropped, and so before others are told of the end: it should be short. After a panic as well: the state may
+    /// be half changed, and that is what one wants to see. What is beyond
+    /// [`STATE_MAX`](crate::CrashReport::STATE_MAX) bytes is cut, by an error that the writes give: pass it on. A
+    /// panic in here goes no further, and is said in the report instead of the state.
+    ///
+    /// # Errors
+    /// Those of writing; any other is said in the report.
+    ///
+    /// ```
+    /// # use whitebeam_actor::{Actor, Context, ExitReason, Runtime};
+    /// use std::fmt;
+    ///
+    /// struct Login { user: String, password: String }
+    ///
+    /// impl Actor for Login {
+    /// #   type Args = ();
+    /// #   type Msg = ();
+    /// #   async fn init((): (), _: &mut Context<Self>) -> Result<Self, ExitReason> {
+    /// #       Ok(Login { user: "ada".into(), password: "1815".into() })
+    /// #   }
+    /// #   async fn handle(&mut self, (): (), _: &mut Context<Self>) -> Result<(), ExitReason> {
+    /// #       assert!(self.password.len() < 4, "too long");
+    /// #       Ok(())
+    /// #   }
+    ///     // ..
+    ///     fn report_state(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    ///         write!(f, "user {}, password of {} letters", self.user, self.password.len())
+    ///     }
+    /// }
+    ///
+    /// let rt = Runtime::simulated(1)?;
+    /// rt.block_on(async {
+    ///     let login = rt.start::<Login>(()).await?;
+    ///     login.cast(())?; // it panics
+    ///     rt.down(&login).await;
+    ///     let report = &rt.crashes()[0];
+    ///     assert_eq!(report.state.as_deref(), Some("user ada, password of 4 letters"));
+    ///     Ok::<_, Box<dyn std::error::Error>>(())
+    /// })?;
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    fn report_state(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let _ = f;
+        Ok(())
     }
 }
 

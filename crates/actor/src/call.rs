@@ -60,6 +60,7 @@ use crate::{
     local::{self, Unanswered},
     message::tag,
     narrow::{Narrowed, Via},
+    panic_place,
     reply::Reply,
     shared::Shared,
     timeouts, waker,
@@ -361,6 +362,8 @@ pub(crate) fn flush_deferred(reason: Option<&ExitReason>) {
 
 #[cold]
 fn answer_deferred(reason: Option<&ExitReason>) {
+    // What panicked was caught by somebody.
+    panic_place::tell_held();
     // Again, since a waker is the user's code and may drop others.
     while local::has_deferred() {
         for node in local::take_deferred() {
@@ -593,6 +596,24 @@ impl<T> Drop for Waiting<T> {
     fn drop(&mut self) {
         self.abandon();
     }
+}
+
+/// Who waits for the answer of `node`: `Some(None)` if it is no process's handler.
+///
+/// # Safety
+/// The caller has the answering side of the node, and has not answered.
+pub(crate) unsafe fn awaited_by(node: NonNull<CallNode>) -> Option<Option<Pid>> {
+    // SAFETY: the caller's side keeps it.
+    let word = &unsafe { node.as_ref() }.word;
+    if word.is_abandoned() {
+        return None;
+    }
+    let pid = |target: &Target| match target {
+        Target::Cell(cell) => Some(cell.ptr().pid()),
+        Target::Waker(_) => None,
+    };
+    // SAFETY: not answered, by the caller's word; nothing of the user's runs.
+    Some(unsafe { word.look(pid) }.flatten())
 }
 
 /// Whether the caller of `node` still waits.

@@ -111,6 +111,14 @@ pub(crate) mod bit {
     pub(crate) const RECEIVING: u32 = 1 << 19;
     /// There is an idle timeout, see `idle`.
     pub(crate) const IDLE: u32 = 1 << 20;
+    /// The reason that is set, an abnormal one, is the process's own doing, see `crash`.
+    pub(crate) const CRASHED: u32 = 1 << 21;
+    /// It was fixed while a child's end was told.
+    pub(crate) const IN_CHILD_DOWN: u32 = 1 << 22;
+    /// It was fixed in `terminate`.
+    pub(crate) const IN_TERMINATE: u32 = 1 << 23;
+    /// Both of these: it was fixed while a message was made of a signal. None: in `init` or a handler.
+    pub(crate) const IN_OTHER: u32 = IN_CHILD_DOWN | IN_TERMINATE;
 }
 
 /// What the core knows of an actor's type.
@@ -132,6 +140,9 @@ pub(crate) struct ActorVt {
     pub(crate) type_name: fn() -> &'static str,
     /// The type of its messages.
     pub(crate) message: MessageType,
+    /// What the state says of itself in a crash report. Called by the owner while the bit `STATE` is set and no
+    /// frame borrows it. The user's code.
+    pub(crate) report_state: unsafe fn(CellPtr) -> Option<String>,
 }
 
 /// What every cell begins with. See the module's text for who may write what.
@@ -581,7 +592,7 @@ impl Header {
 }
 
 /// Where in [`Header::bits`] the reason's code begins; 0 is "none yet".
-const REASON_SHIFT: u32 = 24;
+const REASON_SHIFT: u32 = 29;
 
 /// The function behind [`ActorVt::type_name`].
 pub(crate) fn type_name<A: Actor>() -> &'static str {

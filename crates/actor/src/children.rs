@@ -382,9 +382,12 @@ pub(crate) unsafe fn deliver(cell: CellPtr) {
             let Some(set) = (unsafe { of(cell) }) else { return };
             set.told(down.key);
             let OnDown { on_down, call } = set.on_down;
+            let unwinding = NoteChildDown(cell);
             // SAFETY: the set is that of an `A`, and so is the function; the rest is the caller's word.
             unsafe { call(on_down, cell, down) };
+            std::mem::forget(unwinding);
             if cell.header().has(bit::DOOMED) {
+                drop(NoteChildDown(cell));
                 // SAFETY: as above.
                 let Some(set) = (unsafe { of(cell) }) else { return };
                 // For a `terminate` that stops the others, and counts these.
@@ -393,6 +396,16 @@ pub(crate) unsafe fn deliver(cell: CellPtr) {
                 return;
             }
         }
+    }
+}
+
+/// Notes for a report what the process was about when its end was decided. Dropped by a panic, or by hand.
+struct NoteChildDown(CellPtr);
+
+impl Drop for NoteChildDown {
+    #[cold]
+    fn drop(&mut self) {
+        self.0.header().set(bit::IN_CHILD_DOWN);
     }
 }
 

@@ -15,6 +15,9 @@
 //!                 the exit reason
 //! ```
 //!
+//! If its own code has ended it abnormally there is a report, made between these steps and delivered behind
+//! them: see [`crash`](crate::crash).
+//!
 //! No step is skipped by a panic in the user's destructors: each is caught, and a panic while the frame
 //! or the state is dropped becomes the reason if the end would have been an orderly one.
 #![expect(unsafe_code, reason = "drops frame and state, and hands the alive reference over")]
@@ -33,6 +36,7 @@ use crate::{
     cell::{CellPtr, bit},
     children,
     contain::contain,
+    crash::{self, Crash},
     ext::{self, Ext, Map},
     frame,
     local::{self, StandIn},
@@ -48,10 +52,27 @@ use crate::{
 pub(crate) enum How {
     /// By its own `stop` or error: after its handler, with `terminate`; a body in the process form, at its await.
     Own,
+    /// As `Own`, but asked for by another.
+    Asked,
     /// Told by its parent: with `terminate`; a suspended handler is let finish if exits are trapped.
     Orderly,
     /// At once, without `terminate`.
     Abrupt,
+    /// As `Abrupt`, by its own `init`, which has failed.
+    Failed,
+    /// As `Abrupt`, by a panic of its own while a message was made of a signal.
+    Broken,
+}
+
+impl How {
+    /// What the owner's notes say of an end with an abnormal reason.
+    fn crash_bits(self) -> u32 {
+        match self {
+            How::Own | How::Failed => bit::CRASHED,
+            How::Broken => bit::CRASHED | bit::IN_OTHER,
+            How::Asked | How::Orderly | How::Abrupt => 0,
+        }
+    }
 }
 
 /// Decides the end of `cell`. Called by the owner. A reason without a value needs no memory.
@@ -61,7 +82,8 @@ pub(crate) fn doom(cell: CellPtr, reason: ExitReason, how: How) {
         return;
     }
     // A body goes on for as long as it likes: its end comes at its next await.
-    let waits = (how == How::Own || (how == How::Orderly && header.has(bit::TRAP)))
+    let waits = (matches!(how, How::Own | How::Asked)
+        || (how == How::Orderly && header.has(bit::TRAP)))
         && !cell.vt().is_process;
     let is_kill = how == How::Abrupt && matches!(reason, ExitReason::Killed);
     let overtakes = if !header.has(bit::DOOMED) {
@@ -76,10 +98,12 @@ pub(crate) fn doom(cell: CellPtr, reason: ExitReason, how: How) {
     if overtakes {
         // SAFETY: callers are owners, and the process has not ended.
         unsafe { ext::set_exit_reason(cell, &reason) };
-        header.clear(bit::DOOM_WAITS | bit::DOOM_ORDERLY);
+        header.clear(bit::DOOM_WAITS | bit::DOOM_ORDERLY | bit::CRASHED | bit::IN_OTHER);
         let waits = if waits { bit::DOOM_WAITS } else { 0 };
-        let orderly = if how == How::Abrupt { 0 } else { bit::DOOM_ORDERLY };
-        header.set(bit::DOOMED | waits | orderly);
+        let is_abrupt = matches!(how, How::Abrupt | How::Failed | How::Broken);
+        let orderly = if is_abrupt { 0 } else { bit::DOOM_ORDERLY };
+        let crash = if reason.is_orderly() { 0 } else { how.crash_bits() };
+        header.set(bit::DOOMED | waits | orderly | crash);
     }
 }
 
@@ -120,11 +144,14 @@ pub(crate) enum Left {
 
 /// Carries out steps 1 to 7. The caller owns the cell and does so after only if there is a backlog.
 pub(crate) fn finish(cell: CellPtr, reason: ExitReason) -> Left {
-    let (left, answer) = finish_but_for_replies(cell, reason);
+    let Ended { left, answer, crash } = finish_but_for_replies(cell, reason);
     report(cell);
     // Behind the DOWN in the parent's stream: who is told that a start has failed may ask for the next
     // one at once, and finds the place free.
     call::flush_deferred(Some(&answer));
+    if let Some(crash) = crash {
+        crash.deliver();
+    }
     left
 }
 
@@ -132,20 +159,36 @@ pub(crate) fn finish(cell: CellPtr, reason: ExitReason) -> Left {
 ///
 /// With a backlog the cell is kept by a reference of its own.
 pub(crate) fn finish_but_for_parent(cell: CellPtr, reason: ExitReason) -> Left {
-    let (left, answer) = finish_but_for_replies(cell, reason);
+    let Ended { left, answer, crash } = finish_but_for_replies(cell, reason);
     call::flush_deferred(Some(&answer));
+    if let Some(crash) = crash {
+        crash.deliver();
+    }
     left
 }
 
-/// Steps 1 to 5, and the reason that step 7 answers with.
-fn finish_but_for_replies(cell: CellPtr, reason: ExitReason) -> (Left, ExitReason) {
+/// What steps 1 to 5 have left to do.
+struct Ended {
+    left: Left,
+    /// The reason that step 7 answers with.
+    answer: ExitReason,
+    /// To be delivered behind that.
+    crash: Option<Box<Crash>>,
+}
+
+/// Steps 1 to 5.
+fn finish_but_for_replies(cell: CellPtr, reason: ExitReason) -> Ended {
     let header = cell.header();
     let _running = local::Running::enter(cell);
     let panicked = drop_frame(cell);
+    let looked = if header.has(bit::CRASHED) { crash::look(cell) } else { None };
     let panicked = drop_state(cell).or(panicked);
     // What starter and callers are told.
     let answer = match panicked {
-        Some(panic) if reason.is_orderly() => panic,
+        Some(panic) if reason.is_orderly() => {
+            crash::panicked(cell);
+            panic
+        }
         _ => reason,
     };
     // A starter is told `Ignore`; the process itself ends quietly.
@@ -154,6 +197,10 @@ fn finish_but_for_replies(cell: CellPtr, reason: ExitReason) -> (Left, ExitReaso
     // SAFETY: the caller owns the cell, whose end is not published yet.
     unsafe { ext::set_exit_reason(cell, reason) };
     tell_of(cell, || Event::Exited { pid: cell.pid(), reason });
+    let mut crash = None;
+    if header.has(bit::CRASHED) {
+        crash = crash::begin(cell, looked, &answer);
+    }
     release_resources(cell);
     header.set(bit::ENDED | bit::LEAVING);
     let children = children::gather(cell);
@@ -170,14 +217,19 @@ fn finish_but_for_replies(cell: CellPtr, reason: ExitReason) -> (Left, ExitReaso
     // Given to it by another at this very moment.
     cell.shared().names().ended(cell);
     cell.shared().countdown().ended(cell);
+    if let Some(crash) = &mut crash {
+        crash.publish(cell);
+    }
     children::orphan(cell, &children);
     fire(cell, reason);
-    if cursor.is_empty() {
+    let left = if cursor.is_empty() {
         header.clear(bit::LEAVING);
-        return (Left::Nothing, answer);
-    }
-    header.slot.acquire();
-    (Left::Backlog, answer)
+        Left::Nothing
+    } else {
+        header.slot.acquire();
+        Left::Backlog
+    };
+    Ended { left, answer, crash }
 }
 
 /// Step 2.

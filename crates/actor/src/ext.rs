@@ -184,7 +184,7 @@ const CODES: [ExitReason; 5] = [
     ExitReason::Kill,
 ];
 /// The reason is in the [`Ext`].
-const IN_EXT: u32 = 0xFF;
+const IN_EXT: u32 = 7;
 
 /// Sets the reason with which `cell` is to end; the last one before its end is published counts.
 ///

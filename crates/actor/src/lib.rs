@@ -78,6 +78,7 @@ mod blocking;
 mod call;
 mod cell;
 mod contain;
+mod crash;
 mod ext;
 mod frame;
 mod local;
@@ -99,6 +100,9 @@ pub use cell::INLINE_STATE_MAX;
 pub use child_ref::{ChildRef, ChildSlot};
 pub use children::{ChildDown, ChildKey, Outcome, Stop, StopChild, StopChildren};
 pub use context::{Context, Spawner};
+pub use crash::{
+    CRASH_HISTORY, CRASHES_PRINTED_PER_SECOND, Caller, CrashCounts, CrashReport, During,
+};
 pub use error::{
     BuildError, CallError, FindError, NameError, SendError, SendFailure, StartError, StopError,
     TypeName,

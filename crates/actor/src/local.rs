@@ -178,8 +178,13 @@ pub(crate) fn current() -> Option<CellPtr> {
 
 /// Whether an actor's code runs on this thread.
 pub(crate) fn in_actor() -> bool {
+    panicking().is_some()
+}
+
+/// The cell whose code runs on this thread, for a panic hook.
+pub(crate) fn panicking() -> Option<CellPtr> {
     // A panic may come while the thread's locals are being torn down.
-    LOCAL.try_with(|local| local.current.get().is_some()).unwrap_or(false)
+    LOCAL.try_with(|local| local.current.get()).ok().flatten()
 }
 
 /// The running cell, if `waker` is the one its frame is polled with: then a flag in its inbox does
@@ -245,17 +250,44 @@ pub(crate) fn unanswered(node: NonNull<CallNode>) -> Unanswered {
 /// Runs `f`, which ends another process, while the replies that the running handler has dropped wait, and its
 /// frame is not found: they are none of the other's.
 pub(crate) fn apart<R>(f: impl FnOnce() -> R) -> R {
-    let waiting = if has_deferred() { take_deferred() } else { Vec::new() };
+    let had = has_deferred();
+    let waiting = if had { take_deferred() } else { Vec::new() };
     let frame = set_frame(null_mut());
     let result = f();
     set_frame(frame);
-    if !waiting.is_empty() {
+    if had {
         LOCAL.with(|local| {
             // SAFETY: no other reference is alive, see `unanswered`.
             unsafe { (*local.deferred.get()).extend(waiting) };
             local.has_deferred.set(true);
         });
     }
+    result
+}
+
+/// Calls `f` with the replies that the last handler dropped. It runs no code of the user's.
+#[cold]
+pub(crate) fn for_each_deferred(f: impl FnMut(NonNull<CallNode>)) {
+    LOCAL.with(|local| {
+        // SAFETY: no other reference is alive, see `unanswered`; `f` makes none.
+        unsafe { (*local.deferred.get()).iter().copied().for_each(f) };
+    });
+}
+
+/// Has [`answer_deferred`](crate::call::flush_deferred) look after the running code, although no reply was
+/// dropped. `false`: no actor's code is running here.
+#[cold]
+pub(crate) fn ask_for_flush() -> bool {
+    LOCAL.try_with(|local| local.has_deferred.set(true)).is_ok()
+}
+
+/// Runs `f` as if no actor's code were running on this thread.
+#[cold]
+pub(crate) fn outside<R>(f: impl FnOnce() -> R) -> R {
+    let _current = LOCAL.with(|local| Running { before: local.current.replace(None) });
+    let frame = set_frame(null_mut());
+    let result = f();
+    set_frame(frame);
     result
 }
 

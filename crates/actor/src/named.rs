@@ -64,6 +64,7 @@ pub(crate) struct Place {
 /// A type of messages.
 pub(crate) struct MessageType {
     pub(crate) id: TypeId,
+    name: fn() -> &'static str,
     /// What is told to who took it for another.
     pub(crate) refusal: SendFailure,
 }
@@ -71,7 +72,16 @@ pub(crate) struct MessageType {
 impl MessageType {
     pub(crate) const fn of<M: 'static>() -> Self {
         let found = TypeName(std::any::type_name::<M>);
-        MessageType { id: TypeId::of::<M>(), refusal: SendFailure::WrongMessage { found } }
+        MessageType {
+            id: TypeId::of::<M>(),
+            name: std::any::type_name::<M>,
+            refusal: SendFailure::WrongMessage { found },
+        }
+    }
+
+    /// For people.
+    pub(crate) fn name(&self) -> &'static str {
+        (self.name)()
     }
 }
 

@@ -18,8 +18,8 @@ use crate::{
     cell::{CellPtr, CellRef},
     child_ref::Slot,
     local::{self, StandIn},
-    narrow::Via,
     named::Place,
+    narrow::Via,
     simulate::{self, WaitOver},
     timeouts,
 };

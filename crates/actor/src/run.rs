@@ -35,6 +35,7 @@ use crate::{
     cell::{ActorVt, CellPtr, bit, class_of, flag, is_boxed, type_name},
     children,
     contain::contain,
+    crash::{self, StateText},
     end::{self, How, Left},
     ext,
     frame::{self, First, FrameHdr, Outcome},
@@ -60,6 +61,7 @@ impl<A: Actor> Table<A> {
         cell_size: class_of::<A>().size(),
         type_name: type_name::<A>,
         message: MessageType::of::<A::Msg>(),
+        report_state: report_state::<A>,
     };
 }
 
@@ -77,6 +79,11 @@ const fn has_terminate<A: Actor>() -> bool {
 unsafe fn drop_state<A: Actor>(cell: CellPtr) {
     // SAFETY: the table is `A`'s; the rest is the caller's word.
     unsafe { cell.drop_state::<A>() };
+}
+
+unsafe fn report_state<A: Actor>(cell: CellPtr) -> Option<String> {
+    // SAFETY: the table is `A`'s; the rest is the caller's word.
+    StateText::of(unsafe { &*cell.state::<A>() })
 }
 
 /// What a turn came to.
@@ -125,7 +132,7 @@ unsafe fn run<A: Actor>(header: NonNull<RunHeader>, turn: &mut Turn<'_>) -> Ran 
             Ran::Again
         }
         Ok(Flow::End) => finished(cell, ext::exit_reason(cell)),
-        Err(panic) => finished(cell, panic),
+        Err(panic) => panicked(cell, panic),
     }
 }
 
@@ -135,6 +142,12 @@ unsafe fn settle(header: NonNull<RunHeader>) -> bool {
     let cell = unsafe { CellPtr::new(header.cast()) };
     // SAFETY: the caller has the right to run the cell, as its last turn had; nothing of it is used after success.
     unsafe { cell.header().inbox.settle(cell.cursor_ptr()) }
+}
+
+#[cold]
+fn panicked(cell: CellPtr, panic: ExitReason) -> Ran {
+    crash::panicked(cell);
+    finished(cell, panic)
 }
 
 #[cold]
@@ -366,7 +379,7 @@ fn init_done(cell: CellPtr, outcome: Outcome) {
     match outcome {
         Ok(()) => cell.header().clear(bit::INIT),
         // No state, so no `terminate`. The starter is told when the process is gone.
-        Err(reason) => return end::doom(cell, reason, How::Abrupt),
+        Err(reason) => return end::doom(cell, reason, How::Failed),
     }
     done(cell, Ok(()));
 }
@@ -496,6 +509,7 @@ fn wind_down<A: Actor>(cell: CellPtr) -> Option<Next> {
         // What broke while it was dropped may have broken the state: no `terminate`.
         // SAFETY: the turn owns the cell, whose end is not published.
         unsafe { ext::set_exit_reason(cell, &panic) };
+        crash::panicked(cell);
         return Some(Next::Leave(Flow::End));
     }
     header.set(bit::TERMINATING);
@@ -520,6 +534,7 @@ fn terminated(cell: CellPtr, outcome: Outcome) -> Next {
     if let Err(panic) = outcome {
         // SAFETY: the turn owns the cell, whose end is not published.
         unsafe { ext::set_exit_reason(cell, &panic) };
+        crash::panicked(cell);
     }
     Next::Leave(Flow::End)
 }

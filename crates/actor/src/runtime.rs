@@ -11,10 +11,12 @@ use whitebeam_scheduler::{Runnable, Scheduler, Simulation, Task, Time, WorkerMet
 use whitebeam_sync::shim::thread;
 
 use crate::{
-    Actor, ActorRef, BuildError, ExitReason, FindError, Info, Mailbox, Name, NameError, NamedRef,
-    Pid, RelationsFuture, Rng, ShutdownReport, SpawnOptions, Start, StopOrKill, Stopping, Target,
+    Actor, ActorRef, BuildError, CrashCounts, CrashReport, ExitReason, FindError, Info, Mailbox,
+    Name, NameError, NamedRef, Pid, RelationsFuture, Rng, ShutdownReport, SpawnOptions, Start,
+    StopOrKill, Stopping, Target,
     cell::CellPtr,
     contain::contain,
+    crash::{self, Output},
     end, info,
     local::{self, StandIn},
     monitor::DownFuture,
@@ -56,6 +58,7 @@ const STOP_WAIT: Duration = Duration::from_millis(20);
 pub struct Builder {
     workers: Option<usize>,
     name: Option<String>,
+    crashes: crash::Settings,
 }
 
 /// A handle to a runtime: cheap to clone, usable from any thread.
@@ -93,15 +96,17 @@ impl Runtime {
     /// # Errors
     /// No tag for pids is left.
     pub fn simulated(seed: u64) -> Result<Runtime, BuildError> {
-        Self::simulation(Simulation::new(seed), None)
+        Self::builder().build_simulated(seed)
     }
 
     pub(crate) fn simulation(
         simulation: Simulation,
         observer: Option<&Arc<dyn Observer>>,
+        mut crashes: crash::Settings,
     ) -> Result<Runtime, BuildError> {
         panic_place::install();
-        let shared = Shared::new().ok_or(BuildError::TooManyRuntimes)?;
+        crashes.is_simulated = true;
+        let shared = Shared::new(crashes).ok_or(BuildError::TooManyRuntimes)?;
         shared.set_scheduler(simulation.handle().clone());
         if let Some(observer) = observer {
             shared.set_observed(Observed::new(observer));
@@ -151,6 +156,77 @@ impl Builder {
         self
     }
 
+    /// Has `hook` called with a [report](CrashReport) of each process that ends abnormally by its own code.
+    /// Crashes are not printed to stderr any more; the report prints itself with `{}`.
+    ///
+    /// It is called by the worker that ended the process, after links, monitors, the parent and the caller of the
+    /// request in hand were told: it delays none of these. It does hold up its worker, and callers whose requests
+    /// were still unread. Send the report on if it is to be
+    /// worked with. Other workers may call it at the same time. A panic in it goes no further, and is
+    /// [counted](Handle::crash_counts). It is dropped when the runtime has stopped, so it may hold a handle.
+    ///
+    /// ```
+    /// # use whitebeam_actor::{Actor, Context, ExitReason, Runtime};
+    /// # struct Fragile;
+    /// # impl Actor for Fragile {
+    /// #     type Args = ();
+    /// #     type Msg = ();
+    /// #     async fn init((): (), _: &mut Context<Self>) -> Result<Self, ExitReason> { Ok(Fragile) }
+    /// #     async fn handle(&mut self, (): (), _: &mut Context<Self>) -> Result<(), ExitReason> {
+    /// #         Err(ExitReason::custom("no luck"))
+    /// #     }
+    /// # }
+    /// use std::sync::mpsc;
+    ///
+    /// let (reports, crashed) = mpsc::channel();
+    /// let rt = Runtime::builder()
+    ///     .workers(1)
+    ///     .on_crash(move |report| _ = reports.send(report.to_string()))
+    ///     .build()?;
+    /// let fragile = rt.spawn::<Fragile>(());
+    /// fragile.cast(())?;
+    /// assert!(crashed.recv()?.contains("reason: \"no luck\""));
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn on_crash(mut self, hook: impl Fn(&CrashReport) + Send + Sync + 'static) -> Self {
+        self.crashes.hook = Some(Arc::new(hook));
+        self
+    }
+
+    /// How many reports are kept, the last ones, for [`Handle::crashes`]. Default: [`CRASH_HISTORY`]; 0 keeps none.
+    ///
+    /// [`CRASH_HISTORY`]: crate::CRASH_HISTORY
+    pub fn crash_history(mut self, reports: usize) -> Self {
+        self.crashes.history = Some(reports);
+        self
+    }
+
+    /// Crashes are not printed. Unless said otherwise each is, to stderr, as one block of lines, at most
+    /// [`CRASHES_PRINTED_PER_SECOND`](crate::CRASHES_PRINTED_PER_SECOND); but not if there is a
+    /// [hook](Self::on_crash) or the runtime is simulated.
+    ///
+    /// Where a block tells of a panic, Rust's own message of it is left out; not if `RUST_BACKTRACE` asks for
+    /// more, and never that of a hook of the program's own.
+    pub fn quiet_crashes(mut self) -> Self {
+        self.crashes.output = Output::Quiet;
+        self
+    }
+
+    /// Blocks go to `writer` instead of stderr, whether there is a hook or not, also if the runtime is simulated.
+    /// Called by workers, perhaps by several at the same time, each time with one or more whole lines.
+    pub fn print_crashes(mut self, writer: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        self.crashes.output = Output::To(Arc::new(writer));
+        self
+    }
+
+    /// As [`Runtime::simulated`], with what was set of crashes; workers and name have no effect.
+    ///
+    /// # Errors
+    /// No tag for pids is left.
+    pub fn build_simulated(self, seed: u64) -> Result<Runtime, BuildError> {
+        Runtime::simulation(Simulation::new(seed), None, self.crashes)
+    }
+
     /// Starts the workers.
     ///
     /// # Errors
@@ -158,7 +234,7 @@ impl Builder {
     /// runtimes are alive in this program.
     pub fn build(self) -> Result<Runtime, BuildError> {
         panic_place::install();
-        let shared = Shared::new().ok_or(BuildError::TooManyRuntimes)?;
+        let shared = Shared::new(self.crashes).ok_or(BuildError::TooManyRuntimes)?;
         let (start, stop) = (Arc::downgrade(&shared), Arc::downgrade(&shared));
         let mut builder = Scheduler::builder()
             .name(self.name.unwrap_or_else(|| "whitebeam".to_owned()))
@@ -545,6 +621,17 @@ impl Handle {
     pub fn down(&self, to: impl Target) -> DownFuture {
         let pid = self.shared.pid_of(&to).unwrap_or(Pid::from_bits(0));
         DownFuture::new(&self.shared, pid).named(to.name().cloned())
+    }
+
+    /// The last crashes, oldest first; how many are kept says [`Builder::crash_history`]. Who was told of the end of
+    /// a process finds its report here.
+    pub fn crashes(&self) -> Vec<Arc<CrashReport>> {
+        self.shared.crashes().history()
+    }
+
+    /// How many crashes there were.
+    pub fn crash_counts(&self) -> CrashCounts {
+        self.shared.crashes().counts()
     }
 
     /// Number of worker threads.

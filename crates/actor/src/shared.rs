@@ -30,6 +30,7 @@ use whitebeam_sync::{
 use crate::{
     Lookup, Pid, Target,
     cell::{CellPtr, CellRef},
+    crash::{self, Crashes},
     local,
     names::Names,
     shutdown::Countdown,
@@ -54,6 +55,7 @@ pub(crate) struct Shared {
     watches: AtomicU64,
     /// An address for spawns that were refused.
     nobody: Mutex<Nobody>,
+    crashes: Crashes,
     /// Set before anything is spawned, in simulated runtimes only.
     observed: OnceLock<Observed>,
     /// See the module's text.
@@ -105,7 +107,7 @@ impl Tags {
 
 impl Shared {
     /// A runtime without its scheduler. `None`: no tag is left.
-    pub(crate) fn new() -> Option<Arc<Self>> {
+    pub(crate) fn new(crashes: crash::Settings) -> Option<Arc<Self>> {
         let tag = TAGS.lock().take()?;
         let shared = Arc::new(Shared {
             scheduler: OnceLock::new(),
@@ -118,6 +120,7 @@ impl Shared {
             countdown: Countdown::default(),
             watches: AtomicU64::new(0),
             nobody: Mutex::new(Nobody::Unknown),
+            crashes: Crashes::new(crashes),
             observed: OnceLock::new(),
             cells: AtomicIsize::new(RUNNING),
         });
@@ -161,6 +164,10 @@ impl Shared {
 
     pub(crate) fn names(&self) -> &Names {
         &self.names
+    }
+
+    pub(crate) fn crashes(&self) -> &Crashes {
+        &self.crashes
     }
 
     pub(crate) fn timeouts(&self) -> &Timeouts {
@@ -335,6 +342,7 @@ impl Shared {
     /// The workers are gone: from now on this lives as long as handles and cells do. Called once.
     pub(crate) fn stopped(self: &Arc<Self>) {
         self.timeouts.clear();
+        self.crashes.stopped();
         let nobody = std::mem::replace(&mut *self.nobody.lock(), Nobody::Stopped);
         drop(nobody);
         // SAFETY: kept by `self`.

@@ -173,7 +173,7 @@ pub(crate) unsafe fn receive(cell: CellPtr, cursor: &mut Cursor, node: NonNull<N
         Signal::Aliased { id, message } => alias::receive(cell, cursor, id, message),
         // SAFETY: the caller is the owner.
         Signal::Relations { reply } => reply.send(Some(unsafe { Relations::of(cell) })),
-        Signal::Stop { reason } => end::doom(cell, reason, end::How::Own),
+        Signal::Stop { reason } => end::doom(cell, reason, end::How::Asked),
     }
     // SAFETY: the body is out, and the node is this cursor's.
     unsafe { cursor.retire(node) };
@@ -309,7 +309,7 @@ fn deliver_exit(cell: CellPtr, cursor: &mut Cursor, exit: Exit) {
 pub(crate) fn deliver(cell: CellPtr, cursor: &mut Cursor, make: impl FnOnce() -> NonNull<Node>) {
     match contain(make) {
         Ok(message) => append(cell, cursor, message),
-        Err(panic) => end::doom(cell, panic, end::How::Abrupt),
+        Err(panic) => end::doom(cell, panic, end::How::Broken),
     }
 }
 

@@ -20,12 +20,14 @@
 //!                      +--abandon--> GONE
 //! ```
 //!
+//! Beside these, `look` goes from `ARMED` to `TAKING` and back.
+//!
 //! # Who may write
 //!
 //! | field | writer | allowed when |
 //! | --- | --- | --- |
 //! | target | caller | before the request is sent, and in `LOCKED` |
-//! | target | replier | in `TAKING` |
+//! | target | replier | in `TAKING` (`look` only reads it) |
 //! | the value | replier | until `complete`, caller from `REPLIED` on |
 //! | the memory | caller frees it | after it saw `REPLIED` |
 //! | the memory | replier frees it | after `complete` answered `Abandoned` |
@@ -43,8 +45,10 @@
 //! *abandon*: CAS to `LOCKED`, move the target out, CAS to `GONE`. If either finds `REPLIED`, all is
 //! the caller's.
 //!
-//! *The one wait*: rearm and abandon that meet `TAKING` spin until `REPLIED`: the replier is between
-//! its CAS and its store, with a move of one value and no user code between them.
+//! *look*: CAS `ARMED` to `TAKING`, read the target, store `ARMED`. From any other state it sees none.
+//!
+//! *The one wait*: rearm and abandon that meet `TAKING` spin until it is over: the replier is between
+//! its CAS and its store, with a move or a look at one value and no user code between them.
 //!
 //! # Orderings
 //!
@@ -52,7 +56,8 @@
 //! | --- | --- | --- | --- |
 //! | CAS to `TAKING` | Acquire | arm (through the send of the request), unlock of rearm | the target is read before it is written |
 //! | store or CAS to `REPLIED` | Release | Acquire load or CAS of the caller | the value is read before it is written; memory is freed while the replier moves the target out |
-//! | CAS to `LOCKED` | Relaxed | - | - (the polls of one call are ordered, wherever they are) |
+//! | store of `ARMED` by look | Release | CAS to `LOCKED` | the target is changed while it is looked at |
+//! | CAS to `LOCKED` | Acquire | store of `ARMED` by look | as above (the polls of one call are ordered, wherever they are) |
 //! | CAS from `LOCKED` | Release, Acquire on failure | CAS to `TAKING`; store of `REPLIED` | as above |
 //! | CAS to `GONE` | Release | Acquire load of complete | memory is freed while the caller still moves the target out |
 //!
@@ -67,7 +72,7 @@
 //! # Cost
 //!
 //! complete: one RMW. arm, `is_replied`: none. rearm, abandon: two each, on a call that moves or is
-//! given up.
+//! given up. look: one, for who writes reports.
 //!
 //! # Checked by
 //!
@@ -251,6 +256,22 @@ impl<T> ReplyWord<T> {
         }
     }
 
+    /// Looks at whom the answer would wake, before it is given. `None`: nobody now, or the target is in its
+    /// owner's hands. `f` must not unwind, nor call anybody's code: the caller may wait for it.
+    ///
+    /// # Safety
+    ///
+    /// The caller of this is the replier, and has not called [`complete`](Self::complete).
+    pub unsafe fn look<R>(&self, f: impl FnOnce(&T) -> R) -> Option<R> {
+        // Acquire: the target that is looked at.
+        self.state.compare_exchange(ARMED, TAKING, Ordering::Acquire, Ordering::Relaxed).ok()?;
+        // SAFETY: `TAKING` is the replier's lock on the target.
+        let seen = self.target.with(|target| unsafe { &*target }.as_ref().map(f));
+        // Release: it was looked at before the caller changes it.
+        self.state.store(ARMED, Ordering::Release);
+        seen
+    }
+
     /// The caller no longer wants the answer.
     ///
     /// # Safety
@@ -282,12 +303,13 @@ impl<T> ReplyWord<T> {
                 }
                 _ => {
                     debug_assert!(state == UNARMED || state == ARMED, "used after abandon");
-                    // Relaxed: what is locked is the caller's own, from one poll to the next, and
-                    // whoever moves a call between threads orders its polls.
+                    // Acquire: the replier has looked at the target before it is changed. Else what is locked
+                    // is the caller's own, from one poll to the next, and whoever moves a call between
+                    // threads orders its polls.
                     match self.state.compare_exchange(
                         state,
                         LOCKED,
-                        Ordering::Relaxed,
+                        Ordering::Acquire,
                         Ordering::Acquire,
                     ) {
                         Ok(_) => return Some(Lock { word: self, back: state }),

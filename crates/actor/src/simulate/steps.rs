@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use whitebeam_scheduler::{Choices, Simulation, Time};
 
 use super::Observer;
-use crate::{BuildError, Runtime, local::StandIn};
+use crate::{BuildError, Runtime, crash::Settings, local::StandIn};
 
 /// The engine of a simulated runtime, in the hands of who drives it: [`Runtime::steps`].
 pub struct Steps<'a> {
@@ -74,7 +74,7 @@ impl Runtime {
         choices: Box<dyn Choices>,
         observer: &Arc<dyn Observer>,
     ) -> Result<Runtime, BuildError> {
-        Self::simulation(Simulation::with_choices(choices), Some(observer))
+        Self::simulation(Simulation::with_choices(choices), Some(observer), Settings::default())
     }
 
     /// Gives `f` the engine of a simulated runtime, to be driven on this thread.

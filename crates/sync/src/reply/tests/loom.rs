@@ -186,3 +186,28 @@ fn a_call_dropped_unpolled_against_its_answer_frees_once() {
         assert!(call.is_freed());
     });
 }
+
+#[test]
+fn a_look_before_the_answer_sees_a_whole_target_and_loses_nothing() {
+    explore(4, || {
+        let call = Call::new();
+        let (first, second) = (Target::new(), Target::new());
+        // SAFETY: not sent yet.
+        unsafe { call.word.arm(first.clone()) };
+        let replier = {
+            let call = call.clone();
+            thread::spawn(move || {
+                // SAFETY: the replier's, before it answers.
+                let wakes = unsafe { call.word.look(|target| target.wakes()) };
+                assert!(wakes.is_none_or(|wakes| wakes == 0));
+                call.reply();
+            })
+        };
+        if !call.poll(&second) {
+            call.drop_call();
+        }
+        replier.join().unwrap();
+        assert!(call.is_freed());
+        assert_eq!(Arc::strong_count(&first) + Arc::strong_count(&second), 2);
+    });
+}

@@ -103,3 +103,20 @@ fn what_is_left_in_a_word_is_dropped_with_it() {
     drop(word);
     assert_eq!(std::rc::Rc::strong_count(&target), 1);
 }
+
+#[test]
+fn a_look_sees_the_target_and_changes_nothing() {
+    // SAFETY: the test is the replier.
+    let look = |word: &ReplyWord<u32>| unsafe { word.look(|target| *target) };
+    let word = ReplyWord::new();
+    assert_eq!(look(&word), None, "nobody to wake");
+    let word = armed(7);
+    assert_eq!(look(&word), Some(7));
+    assert!(!word.is_replied() && !word.is_abandoned());
+    assert_eq!(rearm(&word, 7), Rearm::Kept);
+    assert_eq!(look(&word), Some(7));
+    assert_eq!(complete(&word), Complete::Wake(7));
+    let word = armed(7);
+    assert_eq!(abandon(&word), Abandon::Pending(Some(7)));
+    assert_eq!(look(&word), None, "nobody waits");
+}
