@@ -40,7 +40,7 @@ use std::{
     alloc::{Layout, alloc, dealloc, handle_alloc_error},
     cell::UnsafeCell,
     marker::PhantomData,
-    mem::{MaybeUninit, offset_of},
+    mem::{MaybeUninit, offset_of, size_of},
     ptr::NonNull,
     sync::Arc,
     task::Waker,
@@ -50,13 +50,14 @@ use whitebeam_sync::{
     inbox::Push,
     node::{Node, NodeVt},
     reply::{Abandon, Complete, Rearm, ReplyWord},
-    shim::atomic::{AtomicU8, Ordering},
+    shim::atomic::{AtomicBool, AtomicU8, Ordering},
 };
 
 use crate::{
     CallError, ExitReason, Pid,
     cell::{CellPtr, CellRef},
     contain::contain,
+    deadlock::Probe,
     local::{self, Unanswered},
     message::tag,
     narrow::{Narrowed, Via},
@@ -109,11 +110,15 @@ pub(crate) struct CallNode {
     /// Bytes from the node to the request and to the reply.
     request_at: u16,
     reply_at: u16,
-    /// The pid of the process that made the call; 0: none did.
-    caller: u64,
+    /// Who has the reply said that it may be answered by others than who got it. Never cleared; see `deadlock`.
+    is_deferred: AtomicBool,
     /// Written by who answers with `Answer::Exit`.
     reason: UnsafeCell<Option<Box<ExitReason>>>,
 }
+
+/// What finds cycles of calls lies where nothing was.
+const _: () = assert!(offset_of!(CallNode, reason) == offset_of!(CallNode, reply_at) + 4);
+const _: () = assert!(size_of::<Waiting<()>>() == 24);
 
 #[repr(C)]
 struct WholeNode<M, T> {
@@ -163,11 +168,11 @@ fn make<M: 'static, T: 'static>(
     let head = CallNode {
         node: Node::new(vt),
         word,
-        caller: armed.map_or(0, |cell| cell.pid().to_bits()),
         answer: UnsafeCell::new(Answer::NoReply),
         place: AtomicU8::new(strays::IN_INBOX),
         request_at: WholeNode::<M, T>::REQUEST_AT,
         reply_at: whole_reply_at::<M, T>(),
+        is_deferred: AtomicBool::new(false),
         reason: UnsafeCell::new(None),
     };
     // SAFETY: fresh memory of this layout.
@@ -186,7 +191,7 @@ fn make<M: 'static, T: 'static>(
 #[inline]
 pub(crate) fn waiting<M: 'static, T: 'static>(f: impl FnOnce(Reply<T>) -> M) -> Waiting<T> {
     let (node, armed) = make(const { &WholeNode::<M, T>::VT }, f);
-    Waiting { node, armed, unsent: true, done: false, _value: PhantomData }
+    Waiting { node, armed, number: 0, unsent: true, done: false, _value: PhantomData }
 }
 
 /// As [`waiting`], through an address that may be narrowed.
@@ -208,7 +213,7 @@ fn waiting_narrowed<M: 'static, T: 'static>(
 ) -> Waiting<T> {
     let vt = const { &WholeNode::<Narrowed<M>, T>::NARROWED };
     let (node, armed) = make(vt, |reply| Narrowed::new(via, f(reply)));
-    Waiting { node, armed, unsent: true, done: false, _value: PhantomData }
+    Waiting { node, armed, number: 0, unsent: true, done: false, _value: PhantomData }
 }
 
 const fn whole_reply_at<M: 'static, T: 'static>() -> u16 {
@@ -394,6 +399,8 @@ pub(crate) struct Waiting<T> {
     node: NonNull<CallNode>,
     /// The cell that the word is registered for, if it is one: compared, never followed.
     armed: Option<CellPtr>,
+    /// Tells the call from any other of the process that awaits it, once it was asked for. 0: it was not.
+    number: u32,
     /// The request is still in the node and was not sent.
     unsent: bool,
     done: bool,
@@ -494,6 +501,11 @@ impl<T> Waiting<T> {
 
     #[cold]
     fn register_slow(&mut self, me: Option<CellPtr>, waker: &Waker) -> bool {
+        let probe = Probe::of(waker);
+        if let Some(probe) = probe {
+            probe.other();
+        }
+        let me = me.or(probe.map(Probe::cell));
         let same = |target: &Target| match (target, me) {
             (Target::Cell(cell), Some(me)) => cell.ptr() == me,
             (Target::Waker(old), None) => old.will_wake(waker),
@@ -512,6 +524,29 @@ impl<T> Waiting<T> {
         self.armed = me;
         drop(rearmed);
         false
+    }
+
+    /// Whether a reply wakes `cell`, and nothing else.
+    pub(crate) fn is_armed_for(&self, cell: CellPtr) -> bool {
+        self.armed == Some(cell)
+    }
+
+    /// Whether the request was taken out of its inbox.
+    pub(crate) fn is_taken(&self) -> bool {
+        self.head().place.load(Ordering::Acquire) == strays::TAKEN
+    }
+
+    /// Whether others may answer than who got the request.
+    pub(crate) fn is_deferred(&self) -> bool {
+        self.head().is_deferred.load(Ordering::Acquire)
+    }
+
+    /// The number of this call of the process that awaits it: no other has it, but for one 2^32 later.
+    pub(crate) fn number(&mut self, mut next: impl FnMut() -> u32) -> u32 {
+        while self.number == 0 {
+            self.number = next();
+        }
+        self.number
     }
 
     /// Takes the reply. Only after [`is_replied`](Self::is_replied) said so.
@@ -616,17 +651,15 @@ pub(crate) unsafe fn awaited_by(node: NonNull<CallNode>) -> Option<Option<Pid>> 
     Some(unsafe { word.look(pid) }.flatten())
 }
 
+/// Others than who got the request may answer it.
+pub(crate) fn defer(node: NonNull<CallNode>) {
+    // SAFETY: told by the owner of the `Reply`, whose side keeps the node.
+    // Release: who is asked by what comes of this, and looks, finds it.
+    unsafe { node.as_ref() }.is_deferred.store(true, Ordering::Release);
+}
+
 /// Whether the caller of `node` still waits.
 pub(crate) fn is_awaited(node: NonNull<CallNode>) -> bool {
     // SAFETY: asked by the owner of the `Reply`, whose side keeps the node.
     !unsafe { node.as_ref() }.word.is_abandoned()
-}
-
-/// The process that made the call of `node`.
-pub(crate) fn caller(node: NonNull<CallNode>) -> Option<Pid> {
-    // SAFETY: asked by the owner of the `Reply`, whose side keeps the node.
-    match unsafe { node.as_ref() }.caller {
-        0 => None,
-        bits => Some(Pid::from_bits(bits)),
-    }
 }

@@ -119,6 +119,13 @@ pub(crate) mod bit {
     pub(crate) const IN_TERMINATE: u32 = 1 << 23;
     /// Both of these: it was fixed while a message was made of a signal. None: in `init` or a handler.
     pub(crate) const IN_OTHER: u32 = IN_CHILD_DOWN | IN_TERMINATE;
+    /// The suspended handler's call has waited since the last sweep, or was polled again: at the next one the cell
+    /// looks for a cycle. See `timeouts`.
+    pub(crate) const AGED: u32 = 1 << 24;
+    /// The cell is to look whether it waits in a cycle of calls, see `deadlock`.
+    pub(crate) const LOOKS: u32 = 1 << 25;
+    /// Chases have come, see `deadlock`.
+    pub(crate) const CHASED: u32 = 1 << 26;
 }
 
 /// What the core knows of an actor's type.

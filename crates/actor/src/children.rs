@@ -221,6 +221,11 @@ impl ChildSet {
         self.live
     }
 
+    /// Those that were not counted off.
+    pub(crate) fn left(&self) -> impl Iterator<Item = CellPtr> + '_ {
+        self.table.iter().copied().flatten()
+    }
+
     pub(crate) fn get(&self, key: ChildKey) -> Option<CellPtr> {
         self.table.get(key.index()).copied().flatten()
     }

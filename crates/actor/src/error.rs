@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt, sync::Arc};
 
-use crate::{ExitReason, Name, PanicInfo, Pid, message::Refused};
+use crate::{CallPath, ExitReason, Name, PanicInfo, Pid, message::Refused};
 
 /// A message that was not delivered, with the message.
 ///
@@ -70,6 +70,9 @@ pub enum CallError {
         /// Of which type they are.
         found: &'static str,
     },
+    /// The callee waits for an answer of the caller's, or waits for others who do, and none of them could have gone on.
+    /// The request of a process that calls itself was not sent. See [`Call`](crate::Call).
+    Deadlock(CallPath),
 }
 
 /// Why a start gave no process.
@@ -245,6 +248,9 @@ impl fmt::Display for CallError {
             CallError::NoReply => f.write_str("call failed: the reply was dropped unanswered"),
             CallError::WrongMessage { expected, found } => {
                 write!(f, "call failed: the process takes `{found}`, not `{expected}`")
+            }
+            CallError::Deadlock(path) => {
+                write!(f, "call failed: the processes wait for each other ({path})")
             }
         }
     }

@@ -19,6 +19,7 @@ use crate::{
     ExitReason, Name, Pid, StartInfo, alias,
     cell::CellPtr,
     children::ChildSet,
+    deadlock::Chase,
     idle::Idle,
     link,
     monitor::{self, Watcher},
@@ -67,6 +68,9 @@ pub(crate) struct Ext {
     pub(crate) aliases: Map<u64, alias::Use>,
     /// Who is to be woken beside the body when a message comes: a combinator in there that waits for one.
     pub(crate) receiver: Option<Waker>,
+    /// Chases that have come and were not looked at, see `deadlock`.
+    #[expect(clippy::vec_box, reason = "they travel in their boxes")]
+    pub(crate) chases: Vec<Box<Chase>>,
 }
 
 /// Hashed with fixed seeds: keys are pids and counters, not chosen by strangers, and the order of a

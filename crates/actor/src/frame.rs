@@ -28,12 +28,12 @@ use std::{
     mem::{MaybeUninit, align_of, size_of},
     pin::Pin,
     ptr::{NonNull, null_mut},
-    task::{Context as TaskContext, Poll},
+    task::{Context as TaskContext, Poll, Waker},
 };
 
 use crate::{
-    Actor, Context, ExitReason, cell::CellPtr, contain::contain, context::Place, local,
-    timeouts::LazyTimeout, waker,
+    Actor, Context, ExitReason, call::CallNode, cell::CellPtr, contain::contain, context::Place,
+    local, timeouts::LazyTimeout, waker,
 };
 
 /// What a frame's future comes to.
@@ -41,17 +41,18 @@ pub(crate) type Outcome = Result<(), ExitReason>;
 
 /// What a suspended frame begins with.
 pub(crate) struct FrameHdr {
-    poll: unsafe fn(NonNull<FrameHdr>, CellPtr) -> Poll<Outcome>,
+    poll: unsafe fn(NonNull<FrameHdr>, &Waker) -> Poll<Outcome>,
     drop: unsafe fn(NonNull<FrameHdr>),
     layout: Layout,
-    class: usize,
+    /// The request that the handler was called for: compared, never followed. Null: it was none. See `deadlock`.
+    pub(crate) in_hand: *const CallNode,
     /// The one call of this frame whose timeout is looked after by the cell, see [`crate::timeouts`].
     pub(crate) timeout: LazyTimeout,
 }
 
 #[repr(C)]
 struct Frame<A: Actor, F> {
-    /// Written when the frame is donated, its `timeout` before the first poll.
+    /// Written when the frame is donated: its `in_hand` by who donates it, its `timeout` before the first poll.
     hdr: MaybeUninit<FrameHdr>,
     cx: Place<A>,
     fut: F,
@@ -236,13 +237,18 @@ where
     let hdr = buffer.cast::<FrameHdr>().as_ptr();
     // SAFETY: as above; the rest of the header is written when the frame is donated.
     unsafe { LazyTimeout::clear(&raw mut (*hdr).timeout) };
+    if const { A::FORM.is_process() } {
+        // Its receives note what is in hand, in the first poll too.
+        // SAFETY: as above.
+        unsafe { (&raw mut (*hdr).in_hand).write(std::ptr::null()) };
+    }
     let fut = make(cx);
     // SAFETY: inside the buffer.
     unsafe { (&raw mut (*frame).fut).write(fut) };
     let mut guard = guard;
     guard.made = true;
     // SAFETY: written just above; it is not moved again: pinned until dropped (rule 1).
-    let polled = unsafe { poll_in_place::<A, F>(hdr, cell) };
+    let polled = unsafe { poll_in_place::<A, F>(hdr, &waker::borrowed(cell)) };
     match polled {
         Poll::Ready(outcome) => {
             guard.done();
@@ -256,7 +262,6 @@ where
                 (&raw mut (*hdr).poll).write(poll_frame::<A, F>);
                 (&raw mut (*hdr).drop).write(drop_frame::<A, F>);
                 (&raw mut (*hdr).layout).write(layout);
-                (&raw mut (*hdr).class).write(class);
             }
             First::Suspended(buffer.cast())
         }
@@ -348,15 +353,14 @@ impl<F> Drop for Inner<F> {
 }
 
 /// # Safety
-/// `hdr` begins a `Frame<A, F>` whose future is there, and the caller owns `cell`.
+/// `hdr` begins a `Frame<A, F>` whose future is there, and the caller owns the cell, which `waker` wakes.
 #[inline]
 unsafe fn poll_in_place<A: Actor, F: Future<Output = Outcome>>(
     hdr: *mut FrameHdr,
-    cell: CellPtr,
+    waker: &Waker,
 ) -> Poll<Outcome> {
     let frame = hdr.cast::<Frame<A, F>>();
-    let waker = waker::borrowed(cell);
-    let mut task = TaskContext::from_waker(&waker);
+    let mut task = TaskContext::from_waker(waker);
     let before = local::set_frame(hdr);
     struct Restore(*mut FrameHdr);
     impl Drop for Restore {
@@ -374,10 +378,10 @@ unsafe fn poll_in_place<A: Actor, F: Future<Output = Outcome>>(
 /// The function behind [`FrameHdr::poll`].
 unsafe fn poll_frame<A: Actor, F: Future<Output = Outcome>>(
     hdr: NonNull<FrameHdr>,
-    cell: CellPtr,
+    waker: &Waker,
 ) -> Poll<Outcome> {
     // SAFETY: donated by `start` as a `Frame<A, F>`; callers own the cell.
-    unsafe { poll_in_place::<A, F>(hdr.as_ptr(), cell) }
+    unsafe { poll_in_place::<A, F>(hdr.as_ptr(), waker) }
 }
 
 /// The function behind [`FrameHdr::drop`].
@@ -390,12 +394,12 @@ unsafe fn drop_frame<A: Actor, F>(hdr: NonNull<FrameHdr>) {
 /// Polls a suspended frame. The caller keeps it if it is still pending, else drops it.
 ///
 /// # Safety
-/// The frame is `cell`'s own, and the caller owns the cell.
-pub(crate) unsafe fn poll(frame: NonNull<FrameHdr>, cell: CellPtr) -> Poll<Outcome> {
+/// The frame is the own one of the cell that `waker` wakes, and the caller owns the cell.
+pub(crate) unsafe fn poll(frame: NonNull<FrameHdr>, waker: &Waker) -> Poll<Outcome> {
     // SAFETY: a donated frame's header is whole.
     let poll = unsafe { frame.as_ref() }.poll;
     // SAFETY: the caller's word.
-    unsafe { poll(frame, cell) }
+    unsafe { poll(frame, waker) }
 }
 
 /// Drops a suspended frame and gives its buffer to this worker.
@@ -407,7 +411,7 @@ pub(crate) unsafe fn poll(frame: NonNull<FrameHdr>, cell: CellPtr) -> Poll<Outco
 pub(crate) unsafe fn drop_suspended(frame: NonNull<FrameHdr>) {
     // SAFETY: a donated frame's header is whole.
     let hdr = unsafe { frame.as_ref() };
-    let (drop, class, layout) = (hdr.drop, hdr.class, hdr.layout);
+    let (drop, class, layout) = (hdr.drop, class_of(hdr.layout), hdr.layout);
     struct Give(usize, Layout, NonNull<u8>);
     impl Drop for Give {
         fn drop(&mut self) {

@@ -79,6 +79,7 @@ mod call;
 mod cell;
 mod contain;
 mod crash;
+mod deadlock;
 mod ext;
 mod frame;
 mod local;
@@ -103,6 +104,7 @@ pub use context::{Context, Spawner};
 pub use crash::{
     CRASH_HISTORY, CRASHES_PRINTED_PER_SECOND, Caller, CrashCounts, CrashReport, During,
 };
+pub use deadlock::CallPath;
 pub use error::{
     BuildError, CallError, FindError, NameError, SendError, SendFailure, StartError, StopError,
     TypeName,

@@ -11,7 +11,7 @@ use std::{
 use crate::{
     CallError, Reply,
     call::{self, Waiting},
-    cell::CellRef,
+    cell::{CellPtr, CellRef},
     shared::Shared,
     simulate,
 };
@@ -50,6 +50,13 @@ impl<T> Answered<T> {
             Some(cell) => Some(cell.ptr().shared().arc()),
             None => self.waiting.as_mut()?.runtime(),
         }
+    }
+}
+
+impl<T> Answered<T> {
+    /// Whether the value may still come, and nothing but the frame of `cell` is woken by it.
+    pub(crate) fn is_awaited_by(&self, cell: CellPtr) -> bool {
+        self.waiting.as_ref().is_some_and(|it| !it.is_replied() && it.is_armed_for(cell))
     }
 }
 

@@ -69,9 +69,7 @@ impl<T: Send + 'static> Reply<T> {
         }
     }
 
-    /// The process that made the call: whose code called `call`. `None`: it was made outside of any process.
-    ///
-    /// It may have ended since; and who awaits the call may be another, to whom it was given.
+    /// The process whose handler awaits the call. `None`: none does; it was made outside of any process, or given up.
     ///
     /// ```
     /// # use whitebeam_actor::{Actor, Context, ExitReason, Pid, Reply, Runtime};
@@ -98,7 +96,58 @@ impl<T: Send + 'static> Reply<T> {
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
     pub fn caller(&self) -> Option<Pid> {
-        call::caller(self.node)
+        // SAFETY: this is the node's answering side, and has not answered.
+        unsafe { call::awaited_by(self.node) }.flatten()
+    }
+
+    /// Says that others than the handler that got this reply may answer: handed on, it may be answered while that
+    /// handler waits.
+    ///
+    /// To be called by a handler that hands the reply on (sends it to another process, to a thread) and awaits a call of
+    /// its own afterwards. If that call comes back to who waits for this reply, nobody is told of a deadlock
+    /// ([`CallError::Deadlock`](crate::CallError::Deadlock)): the handler could not answer, but another may. It needs no
+    /// call where the reply is kept for a later message: there are no false alarms after the handler.
+    ///
+    /// ```
+    /// use whitebeam_actor::{Actor, ActorRef, Context, ExitReason, Reply, Runtime};
+    ///
+    /// struct Front { back: ActorRef<Reply<u32>>, log: ActorRef<Reply<()>> }
+    ///
+    /// impl Actor for Front {
+    ///     type Args = (ActorRef<Reply<u32>>, ActorRef<Reply<()>>);
+    ///     type Msg = Reply<u32>;
+    ///     async fn init((back, log): Self::Args, _cx: &mut Context<Self>) -> Result<Self, ExitReason> {
+    ///         Ok(Front { back, log })
+    ///     }
+    ///     async fn handle(&mut self, reply: Reply<u32>, _cx: &mut Context<Self>) -> Result<(), ExitReason> {
+    ///         self.back.cast(reply.defer())?;
+    ///         self.log.call(|done| done).await?;
+    ///         Ok(())
+    ///     }
+    /// }
+    /// # struct Answers<T>(T);
+    /// # impl<T: Copy + Send + Sync + 'static> Actor for Answers<T> {
+    /// #     type Args = T;
+    /// #     type Msg = Reply<T>;
+    /// #     async fn init(with: T, _cx: &mut Context<Self>) -> Result<Self, ExitReason> { Ok(Answers(with)) }
+    /// #     async fn handle(&mut self, reply: Reply<T>, _cx: &mut Context<Self>) -> Result<(), ExitReason> {
+    /// #         reply.send(self.0);
+    /// #         Ok(())
+    /// #     }
+    /// # }
+    /// # let rt = Runtime::builder().workers(1).build()?;
+    /// # rt.block_on(async {
+    /// # let back = rt.start::<Answers<u32>>(42).await?;
+    /// # let log = rt.start::<Answers<()>>(()).await?;
+    /// # let front = rt.start::<Front>((back, log)).await?;
+    /// assert_eq!(front.call(|reply| reply).await?, 42);
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn defer(self) -> Self {
+        call::defer(self.node);
+        self
     }
 
     /// Whether the caller still waits.

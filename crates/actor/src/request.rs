@@ -17,11 +17,12 @@ use crate::{
     call::{self, Waiting},
     cell::{CellPtr, CellRef},
     child_ref::Slot,
+    deadlock::{self, Leaf, Probe},
     local::{self, StandIn},
     named::Place,
     narrow::Via,
     simulate::{self, WaitOver},
-    timeouts,
+    timeouts::{self, NEVER},
 };
 
 /// How long a call waits for its reply unless it says otherwise, as in OTP.
@@ -40,6 +41,18 @@ pub const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 /// | `NoReply` | it dropped the reply and lives on |
 /// | `Timeout` | no answer within 5 s, or the time given |
 /// | `WrongMessage` | by a name: its process takes messages of another type |
+/// | `Deadlock(path)` | it waits for the caller, itself or over others; told as soon as it is found out |
+///
+/// # Calls in a circle
+///
+/// A handler that awaits a call handles nothing else. Processes that so wait for each other, for nothing but the
+/// answer and with the default timeout, a longer one or none, are told after some 10 to 20 ms: one of the calls
+/// fails with `Deadlock`, whose path names all of them. So does, instead of its kill, the call of a process that
+/// ends to an ancestor that waits for its end. A call of a process to itself fails at once, whatever its timeout.
+///
+/// There are no false alarms, but for who hands a [`Reply`] on to others, awaits a call of its own in the same handler,
+/// and has not said so by [`Reply::defer`]. Calls that are awaited together with something else (`select`, `join`)
+/// or have a shorter timeout are left to it.
 #[must_use = "a call does nothing until it is awaited (or ended with `.blocking()`)"]
 pub struct Call<'a, M, T> {
     future: CallFuture<'a, M, T>,
@@ -55,9 +68,6 @@ pub struct CallFuture<'a, M, T> {
     timer: Timer,
     _request: PhantomData<fn(M)>,
 }
-
-/// No timeout: more than 500 years.
-const NEVER: u64 = u64::MAX;
 
 enum Address<'a> {
     Borrowed(CellPtr, PhantomData<&'a ()>),
@@ -272,14 +282,16 @@ impl<M, T> CallFuture<'_, M, T> {
             // Answered before it was sent: the closure gave the reply away.
             return Poll::Ready(self.waiting.finish());
         }
+        // A body may receive its own call meanwhile.
+        if self.waiting.is_armed_for(cell) && !cell.vt().is_process {
+            // The handler that would have to be done first is the one that waits.
+            self.waiting.abandon();
+            return Poll::Ready(Err(deadlock::calling_itself(cell)));
+        }
         if !self.waiting.send(cell) {
             return Poll::Ready(Err(self.to.refusal::<M>()));
         }
-        if self.timeout_ns != NEVER {
-            self.set_timer(cx);
-        } else if cell.shared().scheduler().is_simulated() {
-            self.timer = Timer::Simulated(simulate::ReplyWait::of(cell, None));
-        }
+        self.set_timer(cx);
         Poll::Pending
     }
 
@@ -295,15 +307,67 @@ impl<M, T> CallFuture<'_, M, T> {
 
     #[cold]
     fn own_timer(&self, cx: &mut TaskContext<'_>) -> Timer {
+        if let Some(probe) = Probe::of(cx.waker())
+            && timeouts::note(probe.cell(), self.waiting.node(), self.timeout_ns)
+        {
+            return Timer::Lazy(probe.cell());
+        }
         // A call that was sent has a cell.
         let Some(cell) = self.to.cell() else { return Timer::None };
-        let timeout = Duration::from_nanos(self.timeout_ns);
-        let mut sleep = cell.shared().scheduler().sleep(timeout);
-        let _ = Pin::new(&mut sleep).poll(cx);
+        let sleep = (self.timeout_ns != NEVER).then(|| {
+            let timeout = Duration::from_nanos(self.timeout_ns);
+            let mut sleep = cell.shared().scheduler().sleep(timeout);
+            let _ = Pin::new(&mut sleep).poll(cx);
+            sleep
+        });
         if cell.shared().scheduler().is_simulated() {
-            return Timer::Simulated(simulate::ReplyWait::of(cell, Some(sleep)));
+            let mut wait = simulate::ReplyWait::of(cell, sleep);
+            if self.is_long() {
+                wait.watch(cx);
+            }
+            return Timer::Simulated(wait);
         }
-        Timer::Own(sleep)
+        self.watch(cx);
+        sleep.map_or(Timer::None, Timer::Own)
+    }
+
+    /// Whether it waits for so long that it may be called a deadlock.
+    fn is_long(&self) -> bool {
+        self.timeout_ns >= const { CALL_TIMEOUT.as_nanos() as u64 }
+    }
+
+    /// Has the handler's cell look whether it waits in a cycle, if this call may be all that it waits for now.
+    #[cold]
+    fn watch(&self, cx: &TaskContext<'_>) {
+        if self.is_long()
+            && let Some(cell) = Probe::polled_in(cx.waker())
+        {
+            timeouts::watch(cell);
+        }
+    }
+
+    /// The frame is polled by a probe. `None`: it is not yet clear where this call is awaited.
+    #[cold]
+    fn probed(&mut self, probe: &Probe) -> Option<Poll<Result<T, CallError>>> {
+        let to = self.to.cell()?;
+        if !self.waiting.is_armed_for(probe.cell()) {
+            return None;
+        }
+        let node = self.waiting.node().addr().get();
+        if let Some(path) = probe.verdict(node) {
+            self.settle_timer(WaitOver::GivenUp);
+            self.waiting.abandon();
+            return Some(Poll::Ready(Err(CallError::Deadlock(path))));
+        }
+        if !self.is_long() || self.waiting.is_deferred() {
+            probe.other();
+        } else {
+            let shared = probe.cell().shared();
+            let number = self.waiting.number(|| shared.next_watch() as u32);
+            let is_taken = self.waiting.is_taken();
+            probe.leaf(Leaf::Call { to: to.to_ref(), node, is_taken, number });
+        }
+        Some(Poll::Pending)
     }
 
     fn is_late(&mut self, cx: &mut TaskContext<'_>) -> bool {
@@ -320,6 +384,16 @@ impl<M, T> CallFuture<'_, M, T> {
             }
             Timer::Own(sleep) => Pin::new(sleep).poll(cx).is_ready(),
             Timer::Simulated(reply) => reply.is_late(cx),
+        }
+    }
+
+    /// The call was polled again, and still waits.
+    fn wait_on(&mut self, cx: &mut TaskContext<'_>) {
+        let is_long = self.is_long();
+        match &mut self.timer {
+            Timer::Simulated(reply) if is_long => reply.watch(cx),
+            Timer::Simulated(_) => {}
+            _ => self.watch(cx),
         }
     }
 
@@ -363,6 +437,11 @@ impl<M, T> Future for CallFuture<'_, M, T> {
             this.settle_timer(WaitOver::Served);
             return Poll::Ready(this.waiting.finish());
         }
+        if let Some(probe) = Probe::of(cx.waker())
+            && let Some(polled) = this.probed(probe)
+        {
+            return polled;
+        }
         if this.is_late(cx) {
             this.settle_timer(WaitOver::TimedOut);
             this.waiting.abandon();
@@ -372,6 +451,7 @@ impl<M, T> Future for CallFuture<'_, M, T> {
             this.settle_timer(WaitOver::Served);
             return Poll::Ready(this.waiting.finish());
         }
+        this.wait_on(cx);
         Poll::Pending
     }
 }

@@ -31,11 +31,12 @@ use whitebeam_sync::{inbox::Drained, node::Node, shim::atomic::Ordering};
 use crate::{
     Actor, Context, ExitReason,
     actor::Nothing,
-    call,
+    call::{self, CallNode},
     cell::{ActorVt, CellPtr, bit, class_of, flag, is_boxed, type_name},
     children,
     contain::contain,
     crash::{self, StateText},
+    deadlock,
     end::{self, How, Left},
     ext,
     frame::{self, First, FrameHdr, Outcome},
@@ -45,7 +46,7 @@ use crate::{
     named::MessageType,
     narrow, process, signal,
     simulate::{Event, SignalKind, tell_of},
-    spawn, timeouts,
+    spawn, timeouts, waker,
 };
 
 /// The tables of an actor's type.
@@ -262,7 +263,7 @@ fn handle_one<A: Actor>(cell: CellPtr, node: NonNull<Node>) -> bool {
             done(cell, outcome);
             false
         }
-        First::Suspended(frame) => suspend(cell, frame),
+        First::Suspended(frame) => suspend(cell, frame, (!is_plain).then(|| node.cast())),
     }
 }
 
@@ -284,6 +285,8 @@ fn take_other<A: Actor>(cell: CellPtr, node: NonNull<Node>) -> bool {
 /// Handles what was sent through a narrowed address.
 #[inline(never)]
 fn handle_narrowed<A: Actor>(cell: CellPtr, node: NonNull<Node>) -> bool {
+    // SAFETY: popped: the turn's own.
+    let is_request = unsafe { Node::vt(node) }.tag == tag::NARROWED_CALL;
     // SAFETY: popped under one of the two tags, from the mailbox of an actor whose messages are `A::Msg`s; no
     // reference to the cursor is alive.
     let msg = unsafe { narrow::take::<A::Msg>(cell, node) };
@@ -294,7 +297,8 @@ fn handle_narrowed<A: Actor>(cell: CellPtr, node: NonNull<Node>) -> bool {
             done(cell, outcome);
             false
         }
-        First::Suspended(frame) => suspend(cell, frame),
+        // The request is the reply's from here on: compared, never followed.
+        First::Suspended(frame) => suspend(cell, frame, is_request.then(|| node.cast())),
     }
 }
 
@@ -324,7 +328,16 @@ fn done_otherwise(cell: CellPtr) {
     }
 }
 
-fn suspend(cell: CellPtr, frame: NonNull<FrameHdr>) -> bool {
+/// The cell has a frame now. `request`: what its handler was called for, if that was a call.
+fn suspend(cell: CellPtr, frame: NonNull<FrameHdr>, request: Option<NonNull<CallNode>>) -> bool {
+    let in_hand = request.map_or(null_mut(), NonNull::as_ptr);
+    // SAFETY: a donated frame's header, and the cell's own.
+    unsafe { (&raw mut (*frame.as_ptr()).in_hand).write(in_hand) };
+    donated(cell, frame)
+}
+
+/// As [`suspend`]; what is in hand was noted.
+fn donated(cell: CellPtr, frame: NonNull<FrameHdr>) -> bool {
     cell.header().frame.store(frame.as_ptr(), Ordering::Relaxed);
     call::flush_deferred(None);
     true
@@ -360,7 +373,7 @@ fn start_init<A: Actor>(cell: CellPtr, node: NonNull<Node>) -> bool {
             init_done(cell, outcome);
             false
         }
-        First::Suspended(frame) => suspend(cell, frame),
+        First::Suspended(frame) => suspend(cell, frame, None),
     }
 }
 
@@ -371,7 +384,7 @@ fn body_began(cell: CellPtr, first: First) -> bool {
             done(cell, outcome);
             false
         }
-        First::Suspended(frame) => suspend(cell, frame),
+        First::Suspended(frame) => donated(cell, frame),
     }
 }
 
@@ -427,7 +440,7 @@ fn attend<A: Actor>(cell: CellPtr, drained: Drained, turn: &mut Turn<'_>) -> Nex
                 return Next::Drain;
             }
         }
-        header.clear(bit::YIELDED | bit::POLL);
+        header.clear(bit::YIELDED | bit::POLL | bit::LOOKS | bit::CHASED);
         // SAFETY: the turn owns the cell, and has just drained its inbox.
         if header.has(bit::IDLE) && unsafe { idle::waits(cell) } {
             return Next::Settle;
@@ -444,13 +457,18 @@ fn attend<A: Actor>(cell: CellPtr, drained: Drained, turn: &mut Turn<'_>) -> Nex
         header.clear(bit::YIELDED | bit::POLL);
         woken = true;
     }
-    if !woken {
-        return Next::Settle;
-    }
     let taken =
         if const { A::FORM.is_process() } { header.taken.load(Ordering::Relaxed) } else { 0 };
-    // SAFETY: the frame is the cell's, and the turn owns the cell.
-    match unsafe { frame::poll(frame, cell) } {
+    let polled = if woken {
+        // SAFETY: the frame is the cell's, and the turn owns the cell.
+        unsafe { frame::poll(frame, &waker::borrowed(cell)) }
+    } else if header.has(bit::LOOKS | bit::CHASED) {
+        // SAFETY: as above.
+        unsafe { deadlock::look(frame, cell) }
+    } else {
+        return Next::Settle;
+    };
+    match polled {
         Poll::Pending => {
             call::flush_deferred(None);
             // Asked to be polled again in the next turn, whoever wakes it; or the turn is over, and the next one
@@ -523,7 +541,7 @@ fn wind_down<A: Actor>(cell: CellPtr) -> Option<Next> {
     Some(match first {
         First::Done(outcome) => terminated(cell, outcome),
         First::Suspended(frame) => {
-            suspend(cell, frame);
+            suspend(cell, frame, None);
             if header.has(bit::YIELDED) { Next::Leave(Flow::Again) } else { Next::Drain }
         }
     })

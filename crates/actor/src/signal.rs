@@ -22,6 +22,7 @@ use crate::{
     cell::{CellPtr, bit, flag},
     children,
     contain::contain,
+    deadlock::{self, Chase},
     end,
     ext::Ext,
     link,
@@ -65,6 +66,8 @@ pub(crate) enum Signal {
     Relations { reply: Reply<Option<Relations>> },
     /// The receiver is to end in order, by whoever asks for it.
     Stop { reason: ExitReason },
+    /// Somebody looks for a cycle of calls.
+    Chase(Box<Chase>),
 }
 
 #[repr(C)]
@@ -174,6 +177,7 @@ pub(crate) unsafe fn receive(cell: CellPtr, cursor: &mut Cursor, node: NonNull<N
         // SAFETY: the caller is the owner.
         Signal::Relations { reply } => reply.send(Some(unsafe { Relations::of(cell) })),
         Signal::Stop { reason } => end::doom(cell, reason, end::How::Asked),
+        Signal::Chase(chase) => deadlock::receive(cell, chase),
     }
     // SAFETY: the body is out, and the node is this cursor's.
     unsafe { cursor.retire(node) };
@@ -197,7 +201,8 @@ fn tell(cell: CellPtr, signal: &Signal) {
         Signal::Timer { .. }
         | Signal::UnlinkKnown { .. }
         | Signal::Aliased { .. }
-        | Signal::Relations { .. } => return,
+        | Signal::Relations { .. }
+        | Signal::Chase(_) => return,
         Signal::Stop { reason } => SignalKind::ExitSignal { from: None, reason, link: false },
     };
     simulate::tell(cell.shared(), Event::Signalled { pid: cell.pid(), signal });
@@ -239,7 +244,8 @@ pub(crate) unsafe fn receive_late(
         | Signal::Demonitor { .. }
         | Signal::Down { .. }
         | Signal::Timer { .. }
-        | Signal::UnlinkKnown { .. } => {}
+        | Signal::UnlinkKnown { .. }
+        | Signal::Chase(_) => {}
     }
     // SAFETY: the body is out, and the node is this cursor's.
     unsafe { cursor.retire(node) };

@@ -14,6 +14,7 @@ use whitebeam_scheduler::Sleep;
 use crate::{
     ActorRef, CallError, DownFuture, ExitReason, Reply, SendFailure, StartError,
     cell::CellRef,
+    deadlock::{Leaf, Probe},
     oneshot::Answered,
     shared::Shared,
     signal::{self, Signal},
@@ -167,11 +168,21 @@ impl<M> Future for Start<M> {
     type Output = Result<ActorRef<M>, StartError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
-        let answer = match &mut self.way {
-            Way::Direct(answer) => Pin::new(answer).poll(cx),
+        let this = &mut *self;
+        let answer = match &mut this.way {
+            Way::Direct(answer) => {
+                if let Some(made) = &this.made
+                    && let Some(probe) = Probe::of(cx.waker())
+                    && answer.is_awaited_by(probe.cell())
+                {
+                    probe.leaf(Leaf::Start(made.process.clone()));
+                    return Poll::Pending;
+                }
+                Pin::new(answer).poll(cx)
+            }
             Way::Limited(limited) => match Pin::new(&mut limited.answer).poll(cx) {
                 Poll::Pending if Pin::new(&mut limited.limit).poll(cx).is_ready() => {
-                    self.way = limited.over();
+                    this.way = limited.over();
                     return self.poll(cx);
                 }
                 answer => answer,

@@ -10,6 +10,9 @@
 //! A cell has one timer at most, and has it for as long as the call that it was set for waits: it is taken back
 //! when that is over, or the process is. So the wheel holds no more than there are calls.
 //!
+//! A call without a timeout is noted as well: what has waited from one sweep to the next is looked at for a cycle of calls
+//! ([`crate::deadlock`]), and so is a handler whose call was polled again, since it may wait for nothing else any more.
+//!
 //! A frame notes one such call; more at once (`join`), short timeouts, calls outside of actors and all in
 //! the simulation take a timer of their own. So does, from then on, a call that is moved away from the frame
 //! that noted it.
@@ -48,6 +51,11 @@ use crate::{
 pub(crate) const LAZY_MIN: Duration = Duration::from_millis(250);
 /// How often new calls are looked at: what a lazy timeout may come late by.
 const SWEEP: Duration = Duration::from_millis(8);
+/// A call that has waited for this long is looked at for a cycle, [`SWEEP`] later at most: nearly all are over. A tenth
+/// of what people notice; each look costs some hundred nanoseconds per process on the way.
+pub(crate) const LOOK_AFTER: Duration = SWEEP;
+/// No timeout.
+pub(crate) const NEVER: u64 = u64::MAX;
 
 /// The call of a frame that the cell looks after.
 pub(crate) struct LazyTimeout {
@@ -93,6 +101,22 @@ pub(crate) fn note(cell: CellPtr, call: NonNull<CallNode>, timeout_ns: u64) -> b
     // SAFETY: inside the frame that is being polled here.
     unsafe { lazy.write(LazyTimeout { call: call.as_ptr(), timeout_ns, deadline_ns: UNARMED }) };
     true
+}
+
+/// Has the cell look whether it waits in a cycle of calls, at the next sweep. Called by the owner, for what its frame
+/// waits for.
+#[cold]
+pub(crate) fn watch(cell: CellPtr) {
+    let header = cell.header();
+    if cell.shared().scheduler().is_simulated() {
+        // No sweep: nothing is to be left that was not asked for.
+        header.set(bit::LOOKS);
+        return;
+    }
+    header.set(bit::AGED);
+    if !header.has(bit::YOUNG) {
+        enter(cell);
+    }
 }
 
 /// Puts the cell in the list. `false`: virtual time is exact, and so are its timeouts.
@@ -154,11 +178,24 @@ fn frame_timeout() -> Option<*mut LazyTimeout> {
 /// The caller is the cell's owner.
 pub(crate) unsafe fn due(cell: CellPtr) -> bool {
     let header = cell.header();
+    let is_swept = header.has(bit::YOUNG);
     header.clear(bit::YOUNG);
     let Some(frame) = NonNull::new(header.frame.load(Ordering::Relaxed)) else { return false };
     // SAFETY: the cell's own frame, suspended: nobody else looks at it.
     let lazy = unsafe { &mut (*frame.as_ptr()).timeout };
+    if !lazy.call.is_null() && lazy.deadline_ns == UNARMED {
+        // What it waits for is new.
+        watch(cell);
+    } else if !is_swept || header.has(bit::AGED) {
+        // Since the last sweep; or somebody else wants it to look.
+        header.clear(bit::AGED);
+        header.set(bit::LOOKS);
+    }
     if lazy.call.is_null() {
+        return false;
+    }
+    if lazy.timeout_ns == NEVER {
+        lazy.deadline_ns = EXPIRED - 1;
         return false;
     }
     let now = cell.shared().scheduler().now();
@@ -167,6 +204,7 @@ pub(crate) unsafe fn due(cell: CellPtr) -> bool {
         lazy.deadline_ns = now.saturating_add(timeout).as_nanos().min(EXPIRED - 1);
     } else if now.as_nanos() >= lazy.deadline_ns || lazy.deadline_ns == EXPIRED {
         lazy.deadline_ns = EXPIRED;
+        header.clear(bit::LOOKS);
         return true;
     }
     header.set(bit::LOOK);

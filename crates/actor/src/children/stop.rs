@@ -28,9 +28,10 @@ use super::{ChildKey, Told, shut_down, told};
 use crate::{
     ExitReason, Pid, StopSummary,
     cell::{CellPtr, bit, flag},
+    deadlock::{Leaf, Probe},
     end,
     ext::{self, End},
-    local,
+    local, timeouts,
 };
 
 /// How long children get to shut down.
@@ -205,6 +206,10 @@ impl Future for StopChildren<'_> {
             parent.header().clear(bit::STOPPING);
             return Poll::Ready(set.stopping.take().unwrap_or_default());
         }
+        if let Some(probe) = Probe::of(cx.waker()).filter(|_| set.waker.is_none()) {
+            probe.leaf(Leaf::StopAll);
+            return Poll::Pending;
+        }
         if let Step::Waiting(Some(timer)) = &mut self.step
             && Pin::new(timer).poll(cx).is_ready()
         {
@@ -224,6 +229,9 @@ fn register(parent: CellPtr, waker: &Waker) {
     let new = (!is_own).then(|| waker.clone());
     let old = own(parent).and_then(|set| std::mem::replace(&mut set.waker, new));
     drop(old);
+    if is_own {
+        timeouts::watch(parent);
+    }
 }
 
 impl Drop for StopChildren<'_> {
@@ -296,6 +304,10 @@ impl Future for StopChild<'_> {
                 reason if reason.is_orderly() => Outcome::Clean,
                 reason => Outcome::Crashed(reason),
             });
+        }
+        if let Some(probe) = Probe::of(cx.waker()).filter(|_| set.waker.is_none()) {
+            probe.leaf(Leaf::StopOne(key));
+            return Poll::Pending;
         }
         if let Some(timer) = &mut self.timer
             && Pin::new(timer).poll(cx).is_ready()

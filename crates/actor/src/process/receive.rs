@@ -156,6 +156,7 @@ unsafe fn offer<M: Send + 'static, T>(
             if is_observed {
                 tell_delivered::<M>(cell, vt, variant);
             }
+            note_in_hand(node, vt);
             drop(held);
             Ok(taken)
         }
@@ -201,6 +202,7 @@ where
             if is_observed {
                 tell_delivered::<M>(cell, vt, variant);
             }
+            note_in_hand(node, vt);
             Ok(wanted)
         }
         Err(msg) => {
@@ -208,6 +210,16 @@ where
             Err(message::node(msg))
         }
     }
+}
+
+/// The body has taken a message. A request is what it has in hand until it takes another, see `deadlock`. The node is
+/// compared, never followed.
+#[inline]
+fn note_in_hand(node: NonNull<Node>, vt: &NodeVt) {
+    let is_request = matches!(vt.tag, tag::CALL | tag::NARROWED_CALL);
+    let in_hand = if is_request { node.as_ptr().cast_const().cast() } else { std::ptr::null() };
+    // SAFETY: the body runs, in a frame whose header has this field from before the first poll on.
+    unsafe { (&raw mut (*local::frame()).in_hand).write(in_hand) };
 }
 
 #[cold]

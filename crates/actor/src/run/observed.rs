@@ -64,6 +64,7 @@ fn handle_one<A: Actor>(cell: CellPtr, node: NonNull<Node>) -> bool {
         return start_init::<A>(cell, node);
     };
     tell_delivered::<A::Msg>(cell, variant_of(&msg), how, number);
+    let request = (how == Delivery::Request).then(|| node.cast());
     // SAFETY: as in `run::handle_one`: the state is there, no frame borrows it, and it outlives this one.
     let first = unsafe {
         frame::start::<A, _>(cell, |cx| {
@@ -77,7 +78,7 @@ fn handle_one<A: Actor>(cell: CellPtr, node: NonNull<Node>) -> bool {
             done(cell, outcome);
             false
         }
-        First::Suspended(frame) => suspend(cell, frame),
+        First::Suspended(frame) => suspend(cell, frame, request),
     }
 }
 
@@ -116,7 +117,7 @@ fn start_init<A: Actor>(cell: CellPtr, node: NonNull<Node>) -> bool {
             init_done(cell, outcome);
             false
         }
-        First::Suspended(frame) => suspend(cell, frame),
+        First::Suspended(frame) => suspend(cell, frame, None),
     }
 }
 

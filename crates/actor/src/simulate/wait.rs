@@ -10,7 +10,14 @@ use std::{
 use whitebeam_scheduler::{Point, Sleep};
 
 use super::{Event, WaitOver, WaitsFor, tell};
-use crate::{Pid, cell::CellPtr, local, shared::Shared};
+use crate::{
+    Pid,
+    cell::{CellPtr, bit},
+    deadlock::Probe,
+    local,
+    shared::Shared,
+    timeouts::LOOK_AFTER,
+};
 
 /// Whether an await of the process that runs on this thread is to let others run before it goes on. Only in a
 /// simulation; then it is woken.
@@ -68,6 +75,8 @@ impl Drop for Wait {
 /// The wait for a reply in a simulation, which is watched and may give way.
 pub(crate) struct ReplyWait {
     timeout: Option<Sleep>,
+    /// When its caller looks whether it waits in a cycle.
+    look: Option<Sleep>,
     wait: Option<Wait>,
     gave_way: bool,
 }
@@ -75,7 +84,18 @@ pub(crate) struct ReplyWait {
 impl ReplyWait {
     pub(crate) fn of(callee: CellPtr, timeout: Option<Sleep>) -> Box<Self> {
         let wait = Wait::begin(callee, WaitsFor::Answer);
-        Box::new(ReplyWait { timeout, wait, gave_way: false })
+        Box::new(ReplyWait { timeout, look: None, wait, gave_way: false })
+    }
+
+    /// Has the handler that waits look whether it does so in a cycle, unless it is about to.
+    pub(crate) fn watch(&mut self, cx: &mut TaskContext<'_>) {
+        let Some(cell) = Probe::polled_in(cx.waker()) else { return };
+        let scheduler = cell.shared().scheduler();
+        let look = self.look.get_or_insert_with(|| scheduler.sleep(LOOK_AFTER));
+        if Pin::new(look).poll(cx).is_ready() {
+            self.look = None;
+            cell.header().set(bit::LOOKS);
+        }
     }
 
     /// The reply is there. `true`: others are to run before it is taken.

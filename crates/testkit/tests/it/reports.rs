@@ -5,14 +5,18 @@ use std::time::Duration;
 use whitebeam::prelude::*;
 use whitebeam_testkit::{FailureKind, Leaks, Probe, Sim, sim};
 
-/// Asks its friend when it is asked.
+/// Asks its friend when it was asked, in a handler of its own: who has kept the question's reply may have given it to
+/// others, so that two who ask each other are not told of a deadlock.
 struct Asker {
     friend: Option<ActorRef<Ask>>,
+    asked: Vec<Reply<()>>,
 }
 
 enum Ask {
     Friend(ActorRef<Ask>),
     Question(Reply<()>),
+    Go,
+    Hang,
 }
 
 impl Actor for Asker {
@@ -20,18 +24,23 @@ impl Actor for Asker {
     type Msg = Ask;
 
     async fn init((): (), _cx: &mut Context<Self>) -> Result<Self, ExitReason> {
-        Ok(Asker { friend: None })
+        Ok(Asker { friend: None, asked: Vec::new() })
     }
 
-    async fn handle(&mut self, msg: Ask, _cx: &mut Context<Self>) -> Result<(), ExitReason> {
+    async fn handle(&mut self, msg: Ask, cx: &mut Context<Self>) -> Result<(), ExitReason> {
         match msg {
             Ask::Friend(friend) => self.friend = Some(friend),
             Ask::Question(reply) => {
+                self.asked.push(reply);
+                cx.me().cast(Ask::Go)?;
+            }
+            Ask::Go => {
                 if let Some(friend) = &self.friend {
                     friend.call(Ask::Question).no_timeout().await?;
                 }
-                reply.send(());
+                self.asked.drain(..).for_each(|reply| reply.send(()));
             }
+            Ask::Hang => std::future::pending().await,
         }
         Ok(())
     }
@@ -137,7 +146,7 @@ fn what_is_left_is_counted_and_can_be_forbidden() {
             let probe = Probe::<u32>::start(&rt).await;
             rt.exit(probe.actor(), ExitReason::Kill);
             let hung = rt.start::<Asker>(()).await.expect("an asker");
-            hung.cast(Ask::Friend(hung.clone())).expect("sent");
+            hung.cast(Ask::Hang).expect("sent");
             let question = hung.call(Ask::Question).timeout(Duration::from_secs(60)).owned();
             rt.spawn_task(async move { question.await.is_ok() }).detach();
             rt.run_until_idle().await;
