@@ -38,7 +38,7 @@ mod strays;
 
 use std::{
     alloc::{Layout, alloc, dealloc, handle_alloc_error},
-    cell::UnsafeCell,
+    cell::{Cell, UnsafeCell},
     marker::PhantomData,
     mem::{MaybeUninit, offset_of, size_of},
     ptr::NonNull,
@@ -71,16 +71,25 @@ use crate::{
 pub(crate) enum Target {
     /// The suspended handler of this cell.
     Cell(CellRef),
-    /// Anything else.
-    Waker(Waker),
+    /// Anything else, and the process that awaited the answer before, if one did: [`Pid::to_bits`], 0 for none.
+    Waker(Waker, u64),
 }
 
 impl Target {
+    /// The process that awaits the answer, or did before somebody else.
+    fn pid(&self) -> Option<Pid> {
+        match self {
+            Target::Cell(cell) => Some(cell.ptr().pid()),
+            Target::Waker(_, 0) => None,
+            Target::Waker(_, bits) => Some(Pid::from_bits(*bits)),
+        }
+    }
+
     fn wake(self) {
         match self {
             Target::Cell(cell) => waker::wake_cell(cell.ptr()),
             // A waker is foreign code: its panic must not take the answering actor down.
-            Target::Waker(waker) => {
+            Target::Waker(waker, _) => {
                 let _ = contain(|| waker.wake());
             }
         }
@@ -471,7 +480,7 @@ impl<T> Waiting<T> {
             }
             true
         };
-        let new = || Target::Waker(Waker::noop().clone());
+        let new = || Target::Waker(Waker::noop().clone(), 0);
         // SAFETY: called by the caller's side, which is this one.
         let _ = unsafe { self.head().word.rearm(same, new) };
         runtime
@@ -506,14 +515,18 @@ impl<T> Waiting<T> {
             probe.other();
         }
         let me = me.or(probe.map(Probe::cell));
-        let same = |target: &Target| match (target, me) {
-            (Target::Cell(cell), Some(me)) => cell.ptr() == me,
-            (Target::Waker(old), None) => old.will_wake(waker),
-            _ => false,
+        let before = Cell::new(0);
+        let same = |target: &Target| {
+            before.set(target.pid().map_or(0, Pid::to_bits));
+            match (target, me) {
+                (Target::Cell(cell), Some(me)) => cell.ptr() == me,
+                (Target::Waker(old, _), None) => old.will_wake(waker),
+                _ => false,
+            }
         };
         let new = || match me {
             Some(cell) => Target::Cell(cell.to_ref()),
-            None => Target::Waker(waker.clone()),
+            None => Target::Waker(waker.clone(), before.get()),
         };
         // SAFETY: called by the caller's side, which is this one.
         let rearmed = unsafe { self.head().word.rearm(same, new) };
@@ -633,7 +646,7 @@ impl<T> Drop for Waiting<T> {
     }
 }
 
-/// Who waits for the answer of `node`: `Some(None)` if it is no process's handler.
+/// Who waits for the answer of `node`: `Some(None)` if no process does, nor did before somebody else.
 ///
 /// # Safety
 /// The caller has the answering side of the node, and has not answered.
@@ -643,12 +656,8 @@ pub(crate) unsafe fn awaited_by(node: NonNull<CallNode>) -> Option<Option<Pid>> 
     if word.is_abandoned() {
         return None;
     }
-    let pid = |target: &Target| match target {
-        Target::Cell(cell) => Some(cell.ptr().pid()),
-        Target::Waker(_) => None,
-    };
     // SAFETY: not answered, by the caller's word; nothing of the user's runs.
-    Some(unsafe { word.look(pid) }.flatten())
+    Some(unsafe { word.look(Target::pid) }.flatten())
 }
 
 /// Others than who got the request may answer it.

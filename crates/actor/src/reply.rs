@@ -69,7 +69,10 @@ impl<T: Send + 'static> Reply<T> {
         }
     }
 
-    /// The process whose handler awaits the call. `None`: none does; it was made outside of any process, or given up.
+    /// The process that made the call, or to which it was given before its first poll. `None`: it was made outside of
+    /// any process, or was given up.
+    ///
+    /// It may have ended since; and who awaits the call now may be somebody else. Costs a read-modify-write.
     ///
     /// ```
     /// # use whitebeam_actor::{Actor, Context, ExitReason, Pid, Reply, Runtime};
