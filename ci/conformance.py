@@ -13,6 +13,9 @@ The table's columns are: id | rule | test | difference from OTP. Checked in both
 * ids are well-formed, unique and in order of area and number.
 
 Ignored tests count as there; they are listed with their reasons, so that they are seen.
+
+docs/semantics.md has tables whose last column is headed `test`: each of their rows names one test or several, which
+exist in the sources of crates/*.
 """
 
 import pathlib
@@ -21,6 +24,7 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TABLE = ROOT / "docs" / "conformance.md"
+SEMANTICS = ROOT / "docs" / "semantics.md"
 
 # Areas in the order of the table.
 AREAS = [
@@ -74,6 +78,30 @@ def rows():
             faults.append(f"line {number}: tests are written as `name`, or `-` for none")
         result.append((number, cells[0], cells[1], names, cells[3]))
     return result, faults
+
+
+def guarantees():
+    """Checks the tables of the semantics that name tests: (rows, faults)."""
+    tests, count, faults = set(), 0, []
+    for path in ROOT.glob("crates/**/*.rs"):
+        source = path.read_text(encoding="utf-8")
+        tests.update(re.findall(r"#\[test\]\n(?:[ \t]*#\[[^\n]*\n)*[ \t]*fn (\w+)", source))
+    columns = None
+    for number, line in enumerate(SEMANTICS.read_text(encoding="utf-8").splitlines(), start=1):
+        cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] if line.startswith("|") else None
+        if cells is None:
+            columns = None
+        elif cells[-1] == "test":
+            columns = len(cells)
+        elif columns and not cells[0].startswith("---"):
+            count += 1
+            names = re.findall(r"`(\w+)`", cells[-1])
+            if len(cells) != columns:
+                faults.append(f"semantics.md, line {number}: {len(cells)} columns, not {columns}")
+            if not names:
+                faults.append(f"semantics.md, line {number}: no test is named")
+            faults += [f"semantics.md, line {number}: `{name}` is no test" for name in names if name not in tests]
+    return count, faults
 
 
 def order(identity):
@@ -132,12 +160,14 @@ def main():
         return 0
 
     faults += [f"{test[1]}: {name} is named by no row of docs/conformance.md" for name, test in unnamed.items()]
+    guaranteed, more = guarantees()
+    faults += more
     for fault in faults:
         print(f"conformance: {fault}", file=sys.stderr)
     for name, (_, where, _, reason) in found.items():
         if reason is not None:
             print(f"conformance: ignored: {name} ({where}): {reason}")
-    print(f"conformance: {len(table)} rows, {len(found)} tests, {len(faults)} faults")
+    print(f"conformance: {len(table)} rows, {len(found)} tests, {guaranteed} guarantees, {len(faults)} faults")
     return 1 if faults else 0
 
 
