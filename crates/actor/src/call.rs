@@ -71,8 +71,10 @@ use crate::{
 pub(crate) enum Target {
     /// The suspended handler of this cell.
     Cell(CellRef),
-    /// Anything else, and the process that awaited the answer before, if one did: [`Pid::to_bits`], 0 for none.
-    Waker(Waker, u64),
+    /// Anything else.
+    Waker(Waker),
+    /// Anything else, and the process that awaited the answer before. Boxed: the node has room for two words.
+    WakerOf(Box<(Waker, Pid)>),
 }
 
 impl Target {
@@ -80,20 +82,23 @@ impl Target {
     fn pid(&self) -> Option<Pid> {
         match self {
             Target::Cell(cell) => Some(cell.ptr().pid()),
-            Target::Waker(_, 0) => None,
-            Target::Waker(_, bits) => Some(Pid::from_bits(*bits)),
+            Target::Waker(_) => None,
+            Target::WakerOf(other) => Some(other.1),
         }
     }
 
     fn wake(self) {
         match self {
             Target::Cell(cell) => waker::wake_cell(cell.ptr()),
-            // A waker is foreign code: its panic must not take the answering actor down.
-            Target::Waker(waker, _) => {
-                let _ = contain(|| waker.wake());
-            }
+            Target::Waker(waker) => wake_other(waker),
+            Target::WakerOf(other) => wake_other(other.0),
         }
     }
+}
+
+/// A waker is foreign code: its panic must not take the answering actor down.
+fn wake_other(waker: Waker) {
+    let _ = contain(|| waker.wake());
 }
 
 /// How a request was answered.
@@ -480,7 +485,7 @@ impl<T> Waiting<T> {
             }
             true
         };
-        let new = || Target::Waker(Waker::noop().clone(), 0);
+        let new = || Target::Waker(Waker::noop().clone());
         // SAFETY: called by the caller's side, which is this one.
         let _ = unsafe { self.head().word.rearm(same, new) };
         runtime
@@ -515,18 +520,20 @@ impl<T> Waiting<T> {
             probe.other();
         }
         let me = me.or(probe.map(Probe::cell));
-        let before = Cell::new(0);
+        let before = Cell::new(None);
         let same = |target: &Target| {
-            before.set(target.pid().map_or(0, Pid::to_bits));
+            before.set(target.pid());
             match (target, me) {
                 (Target::Cell(cell), Some(me)) => cell.ptr() == me,
-                (Target::Waker(old, _), None) => old.will_wake(waker),
+                (Target::Waker(old), None) => old.will_wake(waker),
+                (Target::WakerOf(old), None) => old.0.will_wake(waker),
                 _ => false,
             }
         };
-        let new = || match me {
-            Some(cell) => Target::Cell(cell.to_ref()),
-            None => Target::Waker(waker.clone(), before.get()),
+        let new = || match (me, before.get()) {
+            (Some(cell), _) => Target::Cell(cell.to_ref()),
+            (None, None) => Target::Waker(waker.clone()),
+            (None, Some(pid)) => Target::WakerOf(Box::new((waker.clone(), pid))),
         };
         // SAFETY: called by the caller's side, which is this one.
         let rearmed = unsafe { self.head().word.rearm(same, new) };
