@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # Runs the loom models: every interleaving and every value a load may return, for the real types of
-# crates/sync, up to the bound of preemptions that each model states (2 where it states none).
+# crates/sync, and for the real processes of crates/actor (`models`; only the scheduler is played), up to the
+# bound of preemptions that each model states (2 where it states none).
 #
 #   ci/loom.sh                 all models, each to its end
 #   ci/loom.sh inbox           models whose path contains "inbox"
+#   ci/loom.sh models::        those of crates/actor
 #   ci/loom.sh --list          names only
 #   LOOM_MAX_DURATION=40 ci/loom.sh      at most so many seconds for each: what is left is not explored
 #   LOOM_MAX_PREEMPTIONS=3 ci/loom.sh    deeper, where the model states no bound
@@ -20,6 +22,9 @@ for argument in "$@"; do
   [ "$argument" = --list ] && arguments+=(-- --list) || arguments+=("$argument")
 done
 
-# Release: a model runs thousands of executions. A folder of its own: the flag changes every crate.
+# Release: a model runs thousands of executions; with the assertions of what is tested. A folder of its own: the flag
+# changes every crate.
 RUSTFLAGS="${RUSTFLAGS:-} --cfg loom" exec cargo test --target-dir target/loom \
-  -p whitebeam-sync --release --lib "${arguments[@]}"
+  --config profile.release.package.whitebeam-sync.debug-assertions=true \
+  --config profile.release.package.whitebeam-actor.debug-assertions=true \
+  -p whitebeam-sync -p whitebeam-actor --release --lib "${arguments[@]}"

@@ -31,7 +31,7 @@
 )]
 
 use std::{
-    cell::UnsafeCell,
+    cell,
     mem::{align_of, offset_of, size_of},
     ptr::NonNull,
 };
@@ -40,7 +40,10 @@ use whitebeam_scheduler::{RunHeader, RunVt, Runnable};
 use whitebeam_sync::{
     inbox::{Cursor, Flags, Inbox, Push},
     node::Node,
-    shim::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering},
+    shim::{
+        atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering},
+        cell::UnsafeCell,
+    },
     slab::{self, Class, SlotHeader},
 };
 
@@ -166,7 +169,7 @@ pub(crate) struct Header {
     /// Mailbox, schedule state. Beside it the place in the supervising parent's child table.
     pub(crate) inbox: Inbox,
     /// This process's DOWN to its supervising parent. Used once.
-    pub(crate) down: UnsafeCell<Node>,
+    pub(crate) down: cell::UnsafeCell<Node>,
     /// The parent's pid, 0 for none. With `SUPERVISED` it names a cell that is still allocated.
     pub(crate) parent: AtomicU64,
     /// The part that few actors have.
@@ -185,8 +188,10 @@ pub(crate) struct Header {
 }
 
 /// Bytes of a cell before its state.
-pub(crate) const HEADER_SIZE: usize = 112;
-const _: () = assert!(size_of::<Header>() == HEADER_SIZE, "the header grew or shrank");
+pub(crate) const HEADER_SIZE: usize = size_of::<Header>();
+// Loom's atomics are larger.
+#[cfg(not(loom))]
+const _: () = assert!(HEADER_SIZE == 112, "the header grew or shrank");
 const _: () = assert!(offset_of!(Header, slot) == slab::HEADER_OFFSET);
 /// All but the cursor's first word, see there.
 const _: () = assert!(offset_of!(Header, cursor) + 8 >= offset_of!(Header, inbox) + 64);
@@ -269,13 +274,13 @@ impl CellPtr {
     #[allow(clippy::mut_from_ref, reason = "the owner is unique, by the inbox's protocol")]
     pub(crate) unsafe fn cursor<'a>(self) -> &'a mut Cursor {
         // SAFETY: the caller is the only one who may touch the cursor.
-        unsafe { &mut *self.header().cursor.get() }
+        unsafe { &mut *self.cursor_ptr() }
     }
 
     /// For `settle`, after which the cursor may be someone else's.
     #[inline]
     pub(crate) fn cursor_ptr(self) -> *mut Cursor {
-        self.header().cursor.get()
+        self.header().cursor.with_mut(|cursor| cursor)
     }
 
     /// Where the state is, for an `A` that was spawned as an `A`.
@@ -511,7 +516,7 @@ impl Header {
             (&raw mut (*h).inbox).write(Inbox::scheduled());
             (&raw mut (*h).cursor).write(UnsafeCell::new(cursor));
             (&raw mut (*h).frame).write(AtomicPtr::new(std::ptr::null_mut()));
-            (&raw mut (*h).down).write(UnsafeCell::new(down));
+            (&raw mut (*h).down).write(cell::UnsafeCell::new(down));
             (&raw mut (*h).taken).write(AtomicU32::new(0));
             (&raw mut (*h).high).write(AtomicU32::new(0));
             (&raw mut (*h).parent).write(AtomicU64::new(0));

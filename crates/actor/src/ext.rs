@@ -4,16 +4,15 @@
 //! the counters, which are atomic, the label, which has a lock, and the exit reason: it is written before the end
 //! is published by the closed inbox, the DOWNs and the EXITs, and read by who was told.
 #![expect(unsafe_code, reason = "reached by pointer from the cell")]
-#![expect(
-    clippy::multiple_unsafe_ops_per_block,
-    reason = "naming a place through a pointer and using it are one access"
-)]
 
-use std::{cell::UnsafeCell, collections::HashMap, ptr::NonNull, task::Waker};
+use std::{collections::HashMap, ptr::NonNull, task::Waker};
 
 use ahash::RandomState;
 use parking_lot::Mutex;
-use whitebeam_sync::shim::atomic::{AtomicIsize, AtomicUsize, Ordering};
+use whitebeam_sync::shim::{
+    atomic::{AtomicIsize, AtomicUsize, Ordering},
+    cell::UnsafeCell,
+};
 
 use crate::{
     ExitReason, Name, Pid, StartInfo, alias,
@@ -99,8 +98,10 @@ impl Ext {
     /// The caller is the owner and holds no other reference to it.
     pub(crate) unsafe fn of<'a>(cell: CellPtr) -> &'a mut Ext {
         let part = Self::part(cell);
-        // SAFETY: made by Box::into_raw, freed with the cell; unique by the caller's word.
-        unsafe { &mut *(*part).own.get() }
+        // SAFETY: made by Box::into_raw, freed with the cell.
+        let own = unsafe { &(*part).own };
+        // SAFETY: unique by the caller's word.
+        own.with_mut(|own| unsafe { &mut *own })
     }
 
     /// The cell's part, made if it has none. Called by the owner.
@@ -122,7 +123,9 @@ impl Ext {
     pub(crate) unsafe fn get<'a>(cell: CellPtr) -> Option<&'a mut Ext> {
         let part = NonNull::new(cell.header().ext.load(Ordering::Relaxed))?;
         // SAFETY: as for `of`.
-        Some(unsafe { &mut *(*part.as_ptr()).own.get() })
+        let own = unsafe { &(*part.as_ptr()).own };
+        // SAFETY: as for `of`.
+        Some(own.with_mut(|own| unsafe { &mut *own }))
     }
 
     /// The cell's part, if it has one, to be read.
@@ -131,8 +134,10 @@ impl Ext {
     /// The caller is the owner, or somebody whom the owner waits for, and no `&mut` to it is in use meanwhile.
     pub(crate) unsafe fn look<'a>(cell: CellPtr) -> Option<&'a Ext> {
         let part = NonNull::new(cell.header().ext.load(Ordering::Relaxed))?;
-        // SAFETY: made by Box::into_raw, freed with the cell; not written meanwhile, by the caller's word.
-        Some(unsafe { &*(*part.as_ptr()).own.get() })
+        // SAFETY: made by Box::into_raw, freed with the cell.
+        let own = unsafe { &(*part.as_ptr()).own };
+        // SAFETY: not written meanwhile, by the caller's word.
+        Some(own.with(|own| unsafe { &*own }))
     }
 
     /// Sets the cell's label. Called by the owner.
@@ -203,8 +208,10 @@ pub(crate) unsafe fn set_exit_reason(cell: CellPtr, reason: &ExitReason) {
         ExitReason::Kill => 5,
         _ => {
             let part = Ext::part(cell);
+            // SAFETY: made by Box::into_raw, freed with the cell.
+            let place = unsafe { &(*part).exit_reason };
             // SAFETY: the caller is the owner, and nobody reads it before the end is published.
-            let old = unsafe { (*(*part).exit_reason.get()).replace(reason.clone()) };
+            let old = place.with_mut(|place| unsafe { (*place).replace(reason.clone()) });
             drop(old);
             IN_EXT
         }
@@ -218,9 +225,10 @@ pub(crate) fn exit_reason(cell: CellPtr) -> ExitReason {
         0 => ExitReason::NoProc,
         IN_EXT => {
             let part = cell.header().ext.load(Ordering::Acquire);
-            // SAFETY: the code says that the part is there with its reason, which nobody writes any
-            // more: the asker was told of the end after that.
-            let reason = unsafe { (*(*part).exit_reason.get()).clone() };
+            // SAFETY: the code says that the part is there.
+            let place = unsafe { &(*part).exit_reason };
+            // SAFETY: and its reason, which nobody writes any more: the asker was told of the end after that.
+            let reason = place.with(|place| unsafe { (*place).clone() });
             reason.unwrap_or(ExitReason::NoProc)
         }
         code => CODES[code as usize - 1].clone(),

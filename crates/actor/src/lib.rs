@@ -94,6 +94,10 @@ mod waker;
 
 pub mod simulate;
 
+#[cfg(test)]
+#[cfg(loom)]
+mod models;
+
 pub use actor::Actor;
 pub use alias::{Alias, MonitorAlias};
 pub use cast_wait::CastWait;

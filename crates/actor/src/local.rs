@@ -11,7 +11,7 @@ use std::{
     task::Waker,
 };
 
-use whitebeam_sync::slab;
+use whitebeam_sync::{shim::thread_local, slab};
 
 use crate::{
     ExitReason,

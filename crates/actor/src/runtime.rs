@@ -1,7 +1,7 @@
 //! The runtime as a value, and the handle to it.
 #![expect(unsafe_code, reason = "disposes of what a run queue held when its workers stopped")]
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests;
 
 use std::{fmt, future::Future, ops::Deref, sync::Arc, time::Duration};

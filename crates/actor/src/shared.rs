@@ -23,6 +23,7 @@ use whitebeam_sync::{
     shim::{
         Mutex,
         atomic::{AtomicBool, AtomicIsize, AtomicU64, Ordering},
+        program_wide,
     },
     slab::{Class, Slab, Slot},
 };
@@ -74,10 +75,12 @@ enum Nobody {
     Stopped,
 }
 
-/// Tags of the runtimes that are alive in this program: what tells their pids apart.
-///
-/// The one piece of state that runtimes share; it decides nothing but the numbers in pids.
-static TAGS: Mutex<Tags> = Mutex::new(Tags { used: [0; TAG_WORDS], next: 0 });
+program_wide! {
+    /// Tags of the runtimes that are alive in this program: what tells their pids apart.
+    ///
+    /// The one piece of state that runtimes share; it decides nothing but the numbers in pids.
+    static TAGS: Mutex<Tags> = Mutex::new(Tags { used: [0; TAG_WORDS], next: 0 });
+}
 const TAG_WORDS: usize = (Pid::MAX_TAG as usize + 1) / 64;
 
 struct Tags {
@@ -205,7 +208,7 @@ impl Shared {
     }
 
     /// As if the runtime were not closing: for who has looked before.
-    #[cfg(test)]
+    #[cfg(all(test, not(loom)))]
     pub(crate) fn reopen(&self) {
         self.closing.store(false, Ordering::Release);
     }

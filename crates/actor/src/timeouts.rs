@@ -290,7 +290,7 @@ impl Timeouts {
     }
 
     /// How many cells the wheel is to look at.
-    #[cfg(test)]
+    #[cfg(all(test, not(loom)))]
     pub(crate) fn looks(&self) -> usize {
         self.looks.lock().len()
     }

@@ -11,6 +11,7 @@
 //! | plain futures | [`Task`], [`Handle::spawn`], [`Handle::block_on`] |
 //! | everything that could go either way | [`Choices`], [`Simulation`] |
 //! | the end | [`Scheduler::shutdown`] |
+//! | none of it, for loom | `model` |
 //!
 //! # Example
 //!
@@ -40,6 +41,8 @@ mod clock;
 mod error;
 mod handle;
 mod metrics;
+#[cfg(loom)]
+mod model;
 mod queue;
 mod runnable;
 mod scheduler;
@@ -57,6 +60,8 @@ pub use clock::Time;
 pub use error::BuildError;
 pub use handle::Handle;
 pub use metrics::WorkerMetrics;
+#[cfg(loom)]
+pub use model::Model;
 pub use runnable::{Ran, RunHeader, RunVt, Runnable};
 pub use scheduler::Scheduler;
 pub use simulation::Simulation;

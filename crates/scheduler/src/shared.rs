@@ -110,7 +110,9 @@ impl Shared {
         })
     }
 
-    /// From a thread that is no worker of this scheduler.
+    /// From a thread that is no worker of this scheduler. (In a loom model what is scheduled goes elsewhere:
+    /// `model`.)
+    #[cfg(not(loom))]
     #[inline(never)]
     pub(crate) fn schedule_outside(&self, runnable: Runnable) {
         match &self.sim {
@@ -123,6 +125,7 @@ impl Shared {
         self.drop_if_closed();
     }
 
+    #[cfg(not(loom))]
     pub(crate) fn schedule_batch_outside(&self, batch: impl Iterator<Item = Runnable>) {
         match &self.sim {
             Some(sim) => batch.for_each(|runnable| sim.push(runnable)),
@@ -134,6 +137,7 @@ impl Shared {
         self.drop_if_closed();
     }
 
+    #[cfg(not(loom))]
     fn pushed(&self) {
         let wake = self.idle.look_after_push();
         self.idle.notify(wake);

@@ -8,7 +8,9 @@
 //! * [`cell::UnsafeCell`] lends its pointer to a closure (`with`, `with_mut`), which is how loom
 //!   knows when an access begins and ends;
 //! * [`Mutex`] and [`Condvar`] know no poison: a panic under a lock leaves the data as it is, and
-//!   whoever writes a critical section keeps it right at each point that may unwind.
+//!   whoever writes a critical section keeps it right at each point that may unwind;
+//! * [`thread_local!`] is the macro of that name, and [`program_wide!`] declares a `static`: a model's threads
+//!   and runs each have their own.
 
 #[cfg(loom)]
 mod model;
@@ -16,15 +18,10 @@ mod model;
 mod native;
 
 #[cfg(loom)]
-pub use model::{Arc, Condvar, Mutex, MutexGuard, atomic, cell, hint, thread};
+pub use model::{
+    Arc, Condvar, Mutex, MutexGuard, atomic, cell, explore, hint, loom, thread, thread_local,
+};
 #[cfg(not(loom))]
-pub use native::{Arc, Condvar, Mutex, MutexGuard, atomic, cell, hint, thread};
+pub use native::{Arc, Condvar, Mutex, MutexGuard, atomic, cell, hint, thread, thread_local};
 
-/// Explores every interleaving of `f` with at most so many preemptions. Each model takes as many as
-/// end within some seconds.
-#[cfg(all(test, loom))]
-pub(crate) fn explore(preemptions: usize, f: impl Fn() + Sync + Send + 'static) {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(preemptions);
-    builder.check(f);
-}
+pub use crate::program_wide;

@@ -34,7 +34,8 @@
 //!
 //! # Checked by
 //!
-//! `tests`: step by step, and a race of threads.
+//! `tests`: step by step, and a race of threads. loom: `loom_strays`, the form without the barrier, which no model
+//! has.
 
 use std::{collections::BTreeSet, sync::OnceLock};
 
@@ -44,12 +45,16 @@ use whitebeam_sync::{
     shim::{
         Mutex,
         atomic::{AtomicU32, Ordering},
+        program_wide,
     },
 };
 
 use super::{CallNode, NonNull};
 
 #[cfg(test)]
+#[cfg(loom)]
+mod loom_strays;
+#[cfg(all(test, not(loom)))]
 mod tests;
 
 /// The request is in an inbox, or not sent yet.
@@ -64,11 +69,15 @@ struct Stray(NonNull<CallNode>);
 // SAFETY: the list owns the node; only its `place` and its free are touched.
 unsafe impl Send for Stray {}
 
-/// Not per runtime: the node's only link to one was the inbox that still has it.
-static STRAYS: Mutex<BTreeSet<Stray>> = Mutex::new(BTreeSet::new());
+program_wide! {
+    /// Not per runtime: the node's only link to one was the inbox that still has it.
+    static STRAYS: Mutex<BTreeSet<Stray>> = Mutex::new(BTreeSet::new());
+}
 
-/// How many were ever left, modulo 2^32: it changes when one is.
-static LEFT: AtomicU32 = AtomicU32::new(0);
+program_wide! {
+    /// How many were ever left, modulo 2^32: it changes when one is.
+    static LEFT: AtomicU32 = AtomicU32::new(0);
+}
 
 static BARRIER: OnceLock<Option<Heavy>> = OnceLock::new();
 

@@ -1,7 +1,10 @@
 //! The shim over loom. The same names as in `native.rs`; sizes and speed do not matter here.
 
+pub use loom::hint;
 pub use loom::sync::{Arc, MutexGuard};
-pub use loom::{hint, thread};
+// What the macros expand to.
+#[doc(hidden)]
+pub use loom;
 
 use std::sync::PoisonError;
 use std::time::Duration;
@@ -11,6 +14,50 @@ pub mod atomic;
 /// Interior mutability that loom watches.
 pub mod cell {
     pub use loom::cell::UnsafeCell;
+}
+
+/// Threads of the model.
+pub mod thread {
+    pub use loom::thread::*;
+
+    use std::time::Duration;
+
+    /// As std's. Time does not pass in a model: only an unpark ends it.
+    pub fn park_timeout(_: Duration) {
+        park();
+    }
+}
+
+pub use crate::model_thread_local as thread_local;
+
+/// Declares what each thread of a model has for itself.
+#[macro_export]
+#[doc(hidden)]
+macro_rules! model_thread_local {
+    ($(#[$meta:meta])* static $name:ident: $type:ty = const $init:block;) => {
+        $crate::shim::loom::thread_local! { $(#[$meta])* static $name: $type = $init; }
+    };
+}
+
+/// Declares a `static` that holds atomics or locks. Each run of a model has it anew.
+#[macro_export]
+#[doc(hidden)]
+macro_rules! program_wide {
+    ($(#[$meta:meta])* static $name:ident: $type:ty = $init:expr;) => {
+        $crate::shim::loom::lazy_static! { $(#[$meta])* static ref $name: $type = $init; }
+    };
+}
+
+/// Steps of a model's run, at most: those of actors take a thousand or two.
+const STEPS: usize = 20_000;
+
+/// Explores every interleaving of `f` with at most so many preemptions. Each model takes as many as
+/// end within some seconds.
+pub fn explore(preemptions: usize, f: impl Fn() + Sync + Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(preemptions);
+    builder.max_branches = STEPS;
+    builder.check(f);
 }
 
 /// A mutex that knows no poison.

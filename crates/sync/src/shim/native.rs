@@ -10,7 +10,7 @@
 
 pub use parking_lot::MutexGuard;
 pub use std::sync::Arc;
-pub use std::{hint, thread};
+pub use std::{hint, thread, thread_local};
 
 use std::time::Duration;
 
@@ -50,6 +50,16 @@ pub mod cell {
             f(self.0.get())
         }
     }
+}
+
+/// Declares a `static` that holds atomics or locks.
+#[macro_export]
+#[doc(hidden)]
+macro_rules! program_wide {
+    ($(#[$meta:meta])* static $name:ident: $type:ty = $init:expr;) => {
+        $(#[$meta])*
+        static $name: $type = $init;
+    };
 }
 
 /// A mutex that knows no poison.

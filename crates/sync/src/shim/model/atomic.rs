@@ -34,6 +34,9 @@ impl<A> Crossed<A> {
 /// The methods that every atomic has.
 macro_rules! common {
     ($atomic:ident, $value:ty) => {
+        common!($atomic, $value, store);
+    };
+    ($atomic:ident, $value:ty, $store:ident) => {
         #[doc = concat!("loom's `", stringify!($atomic), "`.")]
         pub struct $atomic(Crossed<loom_atomic::$atomic>);
 
@@ -50,7 +53,7 @@ macro_rules! common {
 
             /// As std's.
             pub fn store(&self, value: $value, order: Ordering) {
-                self.0.cross().store(value, order);
+                let _ = self.0.cross().$store(value, order);
             }
 
             /// As std's.
@@ -148,7 +151,12 @@ macro_rules! integer {
     };
 }
 
-integer!(AtomicU8 u8, AtomicU32 u32, AtomicU64 u64, AtomicUsize usize, AtomicIsize isize);
+integer!(AtomicU32 u32, AtomicU64 u64, AtomicUsize usize, AtomicIsize isize);
+
+// Small states, stored by one side and CASed by the other. Loom lets a CAS miss a store that it is not ordered with,
+// but no swap: so a store is one.
+common!(AtomicU8, u8, swap);
+operations!(AtomicU8, u8, fetch_add fetch_sub fetch_and fetch_or fetch_xor fetch_max fetch_min);
 
 common!(AtomicBool, bool);
 operations!(AtomicBool, bool, fetch_and fetch_or fetch_xor);
