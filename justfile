@@ -42,9 +42,10 @@ sanitizers tool="all":
 replay seed *arguments:
     WHITEBEAM_SEED={{ seed }} cargo test {{ arguments }}
 
-# Proves that storms of sends, kills and restarts leave nothing behind: the ignored stress tests too. Five minutes.
-stress:
+# Proves that storms of sends, kills and restarts leave nothing behind: the stress tests, ignored ones too, and the stress program. Six minutes.
+stress seconds="60":
     cargo test --workspace --release -- --include-ignored stress
+    ci/stress.sh {{ seconds }}
 
 # Proves that the workspace builds with the oldest Rust it names. A minute.
 msrv:
@@ -74,9 +75,10 @@ bench-smoke:
 ci:
     .ci/run
 
-# What takes too long for every change: deeper models, sanitizers, stress, optimised tests with twenty times the property cases. Half an hour.
+# What takes too long for every change: deeper models, sanitizers, stress, optimised tests with twenty times the property cases. Three quarters of an hour.
 deep:
     LOOM_MAX_PREEMPTIONS=3 ci/loom.sh
     ci/sanitizers.sh
     cargo test --workspace --release -- --include-ignored stress
+    ci/stress.sh 600
     PROPTEST_CASES=5000 cargo test --workspace --exclude whitebeam-bench --release

@@ -9,7 +9,8 @@
 #
 # A tool that is not there is named and left out, and the script says so at its end with exit code 0;
 # with REQUIRE=1 that is an error. What runs: all unit tests of crates/sync, all tests of crates/actor in
-# their small size, and every test with "stress" in its name, ignored ones included, of the crates above sync.
+# their small size, every test with "stress" in its name, ignored ones included, of the crates above sync, and the stress
+# program (not under valgrind).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -55,6 +56,10 @@ sanitize() {
   echo "== $name sanitizer: stress tests above it"
   RUSTFLAGS="$flags" "${run[@]}" -p whitebeam-scheduler -p whitebeam-actor -p whitebeam-supervisor \
     --lib --tests -- --include-ignored stress
+  echo "== $name sanitizer: the stress program, a minute"
+  # With the system's allocator: the sanitizer doesn't see into another.
+  RUSTFLAGS="$flags" cargo +nightly run "${options[@]}" --target "$host" --target-dir "target/sanitize-$name" \
+    -p whitebeam-bench --features system-allocator -- stress --seconds 60 --workers 4 --actors 500
 }
 
 memcheck() {

@@ -3,11 +3,14 @@
 //! Everything that can be wrong with an argument is found here, before anything runs: clap prints
 //! what was wrong and what to write instead, and ends the process with exit code 2.
 
+use std::time::SystemTime;
+
 use clap::{Args, Parser, Subcommand};
 
 use crate::repetition::Plan;
 use crate::shutdown::children::ChildKind;
 use crate::shutdown::layout::Layout;
+use crate::stress;
 
 /// Most workers accepted; more than any machine of today has cores.
 const MOST_WORKERS: usize = 1_024;
@@ -17,6 +20,12 @@ const MOST_REPS: usize = 1_000;
 
 /// Most children accepted: as many as there are process ids.
 const MOST_CHILDREN: u64 = 1 << 28;
+
+/// Longest run of the stress program: a week.
+const MOST_SECONDS: u64 = 7 * 24 * 3_600;
+
+/// Most actors of the stress program: it keeps a book of all of them.
+const MOST_ACTORS: u64 = 1_000_000;
 
 /// Benchmark harness of Whitebeam. Without a command: a tour of under a minute.
 #[derive(Debug, Parser)]
@@ -39,6 +48,8 @@ pub(crate) enum Command {
     },
     /// List the workloads
     List,
+    /// Look for what is lost or left when actors do everything at random
+    Stress(StressArgs),
     /// One measurement of W4 in this process, which W4 starts afresh for each repetition
     #[command(name = "spawn-once", hide = true)]
     SpawnOnce {
@@ -169,8 +180,45 @@ pub(crate) struct ShutdownArgs {
     pub(crate) json: bool,
 }
 
+/// Options of the stress program.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct StressArgs {
+    /// Seconds to go on, whole rounds of about one each
+    #[arg(long, value_name = "N", default_value_t = 30, value_parser = seconds, allow_negative_numbers = true)]
+    pub(crate) seconds: u64,
+    /// Worker threads of the runtime
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = workers, allow_negative_numbers = true)]
+    pub(crate) workers: usize,
+    /// Actors at a time, about
+    #[arg(long, value_name = "N", default_value_t = 2_000, value_parser = actors, allow_negative_numbers = true)]
+    pub(crate) actors: u64,
+    /// What the choices are drawn from; by the clock if not given
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+}
+
+impl StressArgs {
+    /// What these arguments say.
+    pub(crate) fn options(&self) -> stress::Options {
+        let StressArgs { seconds, workers, actors, .. } = *self;
+        let by_clock = || {
+            let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+            since.map_or(0, |since| u64::from(since.subsec_nanos()))
+        };
+        stress::Options { seconds, workers, actors, seed: self.seed.unwrap_or_else(by_clock) }
+    }
+}
+
 fn workers(text: &str) -> Result<usize, String> {
     within(text, 1, MOST_WORKERS as u64, "a runtime needs a thread to run on").map(|n| n as usize)
+}
+
+fn seconds(text: &str) -> Result<u64, String> {
+    within(text, 1, MOST_SECONDS, "nothing is found in no time")
+}
+
+fn actors(text: &str) -> Result<u64, String> {
+    within(text, 1, MOST_ACTORS, "without an actor nothing happens")
 }
 
 fn reps(text: &str) -> Result<usize, String> {

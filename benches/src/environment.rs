@@ -16,7 +16,8 @@ pub(crate) fn cores() -> usize {
 pub(crate) const RUSTC: &str = env!("WHITEBEAM_BENCH_RUSTC");
 
 /// The global allocator, set in `main.rs`.
-pub(crate) const ALLOCATOR: &str = "mimalloc";
+pub(crate) const ALLOCATOR: &str =
+    if cfg!(feature = "system-allocator") { "system" } else { "mimalloc" };
 
 /// Short id of the commit checked out where the harness was built, with `-dirty` when files differ
 /// from it; "unknown" without git or without a commit.

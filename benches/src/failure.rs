@@ -25,6 +25,13 @@ pub(crate) enum Failure {
         /// What it was.
         got: String,
     },
+    /// The stress program has found something that must not be.
+    Violated {
+        /// In which round.
+        round: String,
+        /// What it found, a text each.
+        faults: Vec<String>,
+    },
     /// The library refused, or ended, what the run needs.
     Library {
         /// What the run was doing.
@@ -64,6 +71,10 @@ impl fmt::Display for Failure {
             }
             Self::Unexpected { what, got } => {
                 write!(f, "the run went wrong, so there is no figure: {what} was {got}")
+            }
+            Self::Violated { round, faults } => {
+                write!(f, "stress: violated in {round}:")?;
+                faults.iter().try_for_each(|fault| write!(f, "\n  {fault}"))
             }
             Self::Library { doing, why } => write!(f, "whitebeam failed while {doing}: {why}"),
             Self::System { doing, why } => write!(f, "the system refused while {doing}: {why}"),

@@ -5,6 +5,8 @@
 //! Every run counts what it did and has no figure when a count is off. Exit codes: 0 done; 1 a run
 //! failed or its counts were off; 2 bad arguments.
 //!
+//! `stress` measures nothing: it looks for what is lost or left (`stress.rs`).
+//!
 //! The allocator is mimalloc, as for every Rust system the figures are compared with.
 
 #![deny(unsafe_code)]
@@ -30,6 +32,7 @@ mod rmw;
 mod sampler;
 mod shutdown;
 mod stats;
+mod stress;
 mod tally;
 mod tour;
 mod under_test;
@@ -37,14 +40,18 @@ mod workloads;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use mimalloc::MiMalloc;
-
 use crate::cli::{Cli, Command};
 use crate::failure::Failure;
+use crate::stress::allocator::Counting;
+use clap::Parser;
 
+#[cfg(not(feature = "system-allocator"))]
 #[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
+static ALLOCATOR: Counting<mimalloc::MiMalloc> = Counting(mimalloc::MiMalloc);
+
+#[cfg(feature = "system-allocator")]
+#[global_allocator]
+static ALLOCATOR: Counting<std::alloc::System> = Counting(std::alloc::System);
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -69,6 +76,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Some(Command::SpawnOnce { workers, count }) => {
             workloads::w4_spawn::once_here(workers, count)
         }
+        Some(Command::Stress(args)) => stress::run(&args.options()),
         Some(Command::Run { work }) => {
             let (figures, json) = workloads::run(&work)?;
             let printed =

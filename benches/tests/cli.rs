@@ -88,6 +88,10 @@ fn bad_arguments_end_with_2_and_say_what_to_write() {
         ("run shutdown --child asleep", "use `idle`, `trapping`"),
         ("run shutdown --child busy:0", "microseconds from 1"),
         ("run W8 --child backlog:none", "no number of messages"),
+        ("stress --seconds 0", "nothing is found in no time"),
+        ("stress --workers 0", "a runtime needs a thread to run on"),
+        ("stress --actors 0", "without an actor nothing happens"),
+        ("stress --seed none", "invalid value 'none'"),
     ] {
         let out = bench(arguments);
         let stderr = String::from_utf8_lossy(&out.stderr);
@@ -195,6 +199,26 @@ fn every_workload_runs_and_has_the_figures_of_its_id() {
         for name in names {
             assert!(lines.iter().any(|line| line["figure"] == *name), "{id} lacks {name}");
         }
+    }
+}
+
+#[test]
+fn the_stress_program_says_its_seed_and_finds_nothing() {
+    let text = stdout("stress --seconds 2 --workers 2 --actors 100 --seed 7");
+    let lines: Vec<_> = text.lines().collect();
+    assert_eq!(lines[0], "stress: seed 7, 2 s, 2 workers, 100 actors");
+    assert!(lines[1].starts_with("ok: "), "{text}");
+    assert_eq!(lines.len(), 2, "{text}");
+    for what in
+        ["rounds", "operations", "spawns", "messages", "calls", "monitors", "links", "timers"]
+    {
+        let counted = lines[1].split([';', ',']).any(|part| {
+            let part = part.trim().trim_start_matches("ok: ");
+            let words: Vec<_> = part.split_whitespace().collect();
+            words.contains(&what)
+                && words.iter().any(|word| word.parse::<u64>().is_ok_and(|n| n > 0))
+        });
+        assert!(counted, "no {what}: {text}");
     }
 }
 

@@ -28,31 +28,32 @@
 
 use crate::{
     ExitReason, Pid,
-    cell::{CellPtr, CellRef, flag},
+    cell::{CellPtr, CellRef},
     ext::Ext,
     signal::{self, Signal},
 };
 
 /// One side of a link.
 pub(crate) struct Half {
-    other: CellRef,
+    /// `None`: there was nobody, and the exit signal that says so is on its way to this side.
+    other: Option<CellRef>,
     /// Taken back, and the other side has not answered the Unlink of this number.
     unlinking: Option<u64>,
 }
 
 impl Half {
     fn active(other: CellRef) -> Self {
-        Half { other, unlinking: None }
+        Half { other: Some(other), unlinking: None }
     }
 
     /// As [`into_other`](Self::into_other), for who asks.
     pub(crate) fn other_pid(&self) -> Option<Pid> {
-        self.unlinking.is_none().then(|| self.other.ptr().pid())
+        self.other.as_ref().filter(|_| self.unlinking.is_none()).map(|other| other.ptr().pid())
     }
 
     /// The other side, unless the link was taken back.
     pub(crate) fn into_other(self) -> Option<CellRef> {
-        self.unlinking.is_none().then_some(self.other)
+        self.other.filter(|_| self.unlinking.is_none())
     }
 }
 
@@ -64,25 +65,28 @@ pub(crate) unsafe fn link(owner: CellPtr, pid: Pid, target: Option<CellRef>) {
     if pid == owner.pid() {
         return;
     }
-    let Some(target) = target else { return broken(owner, pid) };
+    // Links are kept by pid without the runtime's tag.
+    if pid.tag() != owner.pid().tag() {
+        return nobody_here(owner, pid);
+    }
     // SAFETY: the caller's word.
     let ext = unsafe { Ext::of(owner) };
     if ext.links.get(&pid.in_runtime()).is_some_and(|half| half.unlinking.is_none()) {
         return;
     }
-    ext.links.insert(pid.in_runtime(), Half::active(target.clone()));
-    if signal::send(target.ptr(), Signal::Link { from: owner.to_ref() }).is_err() {
+    ext.links.insert(pid.in_runtime(), Half { other: target.clone(), unlinking: None });
+    let linked = target
+        .is_some_and(|to| signal::send(to.ptr(), Signal::Link { from: owner.to_ref() }).is_ok());
+    if !linked {
         // The link stays on this side: it is what lets the signal below through.
         signal::send_exit(owner, Some(pid), ExitReason::NoProc, true);
     }
 }
 
-/// There is nobody to link to: the exit signal `NoProc`, as over a link that broke.
-fn broken(owner: CellPtr, pid: Pid) {
-    let from = Some(pid);
-    if signal::send(owner, Signal::Exit { from, reason: ExitReason::NoProc, link: false }).is_ok() {
-        owner.raise(flag::SIGNAL);
-    }
+/// `pid` is another runtime's: the exit signal `NoProc`, without a link that could be taken back.
+#[cold]
+fn nobody_here(owner: CellPtr, pid: Pid) {
+    signal::send_exit(owner, Some(pid), ExitReason::NoProc, false);
 }
 
 /// Removes the link between `owner` and `pid`. From now on it has no effect on `owner`.
@@ -102,8 +106,10 @@ pub(crate) unsafe fn unlink(owner: CellPtr, pid: Pid) {
         return;
     }
     half.unlinking = Some(id);
-    let other = half.other.clone();
-    if signal::send(other.ptr(), Signal::Unlink { from: owner.to_ref(), id }).is_err() {
+    let known = half.other.clone().is_some_and(|other| {
+        signal::send(other.ptr(), Signal::Unlink { from: owner.to_ref(), id }).is_ok()
+    });
+    if !known {
         // It has ended and will not answer. Its exit signal, if one is on its way, is without effect.
         ext.links.remove(&pid.in_runtime());
     }
