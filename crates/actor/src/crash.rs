@@ -228,8 +228,12 @@ pub(crate) struct Crash {
 #[cold]
 pub(crate) fn panicked(cell: CellPtr) {
     let header = cell.header();
-    let during = if header.has(bit::TERMINATING) { bit::IN_TERMINATE } else { 0 };
-    header.set(bit::CRASHED | during);
+    if header.has(bit::TERMINATING) {
+        // Whatever was noted when its end was decided: that was no crash.
+        header.clear(bit::IN_OTHER);
+        header.set(bit::IN_TERMINATE);
+    }
+    header.set(bit::CRASHED);
 }
 
 /// Step `look`. Called by the owner of a cell that crashed, between the drops of frame and state.

@@ -72,7 +72,8 @@
 //! the chase comes back. A chase is only lost where an edge does not hold, and waits for who is about to be polled.
 //!
 //! Left out: a start that is first awaited when the child has been in a call to its starter for some time, and a stop of
-//! more than [`NUDGED`] children that began after such a call. The timeout remains.
+//! more than [`NUDGED`] children that began after such a call. A request through a narrowed address that a body in the
+//! process form has refused once: it is not known for a request any more. The timeout remains.
 //!
 //! # Cost
 //!
@@ -220,6 +221,18 @@ pub(crate) unsafe fn look(frame: NonNull<FrameHdr>, cell: CellPtr) -> Poll<Outco
             unsafe { frame::poll(frame, &probe.waker()) }
         }
         None => polled,
+    }
+}
+
+/// The process waits for nothing any more: chases that came meanwhile are over.
+///
+/// # Safety
+/// The caller owns the cell.
+#[cold]
+pub(crate) unsafe fn give_up_chases(cell: CellPtr) {
+    // SAFETY: the caller's word.
+    if let Some(ext) = unsafe { Ext::get(cell) } {
+        ext.chases = Vec::new();
     }
 }
 

@@ -291,6 +291,21 @@ pub(crate) fn outside<R>(f: impl FnOnce() -> R) -> R {
     result
 }
 
+/// Runs `f`, in which others than the running handler drop replies and answer them, while those that the handler has
+/// dropped wait on.
+pub(crate) fn aside<R>(f: impl FnOnce() -> R) -> R {
+    let waiting = if has_deferred() { take_deferred() } else { Vec::new() };
+    let result = f();
+    if !waiting.is_empty() {
+        LOCAL.with(|local| {
+            // SAFETY: no other reference is alive, see `unanswered`.
+            unsafe { (*local.deferred.get()).extend(waiting) };
+            local.has_deferred.set(true);
+        });
+    }
+    result
+}
+
 /// Whether the last handler dropped replies.
 #[inline]
 pub(crate) fn has_deferred() -> bool {

@@ -72,7 +72,8 @@ impl<T: Send + 'static> Reply<T> {
     /// The process that made the call, or to which it was given before its first poll. `None`: it was made outside of
     /// any process, or was given up.
     ///
-    /// It may have ended since; and who awaits the call now may be somebody else. Costs a read-modify-write.
+    /// It may have ended since; and who awaits the call now may be somebody else. Also `None` in the very moment in which
+    /// the caller is polled again by another executor or combinator than before. Costs a read-modify-write.
     ///
     /// ```
     /// # use whitebeam_actor::{Actor, Context, ExitReason, Pid, Reply, Runtime};

@@ -440,6 +440,10 @@ fn attend<A: Actor>(cell: CellPtr, drained: Drained, turn: &mut Turn<'_>) -> Nex
                 return Next::Drain;
             }
         }
+        if header.has(bit::CHASED) {
+            // SAFETY: the turn owns the cell.
+            unsafe { deadlock::give_up_chases(cell) };
+        }
         header.clear(bit::YIELDED | bit::POLL | bit::LOOKS | bit::CHASED);
         // SAFETY: the turn owns the cell, and has just drained its inbox.
         if header.has(bit::IDLE) && unsafe { idle::waits(cell) } {

@@ -81,12 +81,21 @@ pub struct StopChildren<'a> {
     how: Stop,
     step: Step,
     begun: bool,
+    /// Timer and waker are set.
+    is_armed: bool,
     _context: PhantomData<&'a mut ()>,
 }
 
 impl<'a> StopChildren<'a> {
     pub(crate) fn new(parent: CellPtr, how: Stop) -> Self {
-        StopChildren { parent, how, step: Step::Telling(0), begun: false, _context: PhantomData }
+        StopChildren {
+            parent,
+            how,
+            step: Step::Telling(0),
+            begun: false,
+            is_armed: false,
+            _context: PhantomData,
+        }
     }
 
     /// Tells one batch. `None`: all were told.
@@ -166,7 +175,8 @@ impl Future for StopChildren<'_> {
     type Output = StopSummary;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<StopSummary> {
-        let parent = self.parent;
+        // A probe that is the first to come here finds neither timer nor waker set.
+        let (parent, is_armed) = (self.parent, self.is_armed);
         let Some(set) = own(parent) else { return Poll::Ready(StopSummary::default()) };
         if !self.begun {
             self.begun = true;
@@ -206,7 +216,7 @@ impl Future for StopChildren<'_> {
             parent.header().clear(bit::STOPPING);
             return Poll::Ready(set.stopping.take().unwrap_or_default());
         }
-        if let Some(probe) = Probe::of(cx.waker()).filter(|_| set.waker.is_none()) {
+        if let Some(probe) = Probe::of(cx.waker()).filter(|_| is_armed && set.waker.is_none()) {
             probe.leaf(Leaf::StopAll);
             return Poll::Pending;
         }
@@ -217,6 +227,7 @@ impl Future for StopChildren<'_> {
             self.step = Step::Killed;
         }
         register(parent, cx.waker());
+        self.is_armed = true;
         Poll::Pending
     }
 }
@@ -250,6 +261,7 @@ pub struct StopChild<'a> {
     timer: Option<Sleep>,
     told: bool,
     killed: bool,
+    is_armed: bool,
     _context: PhantomData<&'a mut ()>,
 }
 
@@ -262,6 +274,7 @@ impl<'a> StopChild<'a> {
             timer: None,
             told: false,
             killed: false,
+            is_armed: false,
             _context: PhantomData,
         }
     }
@@ -285,7 +298,7 @@ impl Future for StopChild<'_> {
     type Output = Outcome;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Outcome> {
-        let (parent, key) = (self.parent, self.key);
+        let (parent, key, is_armed) = (self.parent, self.key, self.is_armed);
         if !self.told {
             let Some(set) = own(parent) else { return Poll::Ready(Outcome::NotFound) };
             let Some(child) = set.get(key) else { return Poll::Ready(Outcome::NotFound) };
@@ -305,7 +318,7 @@ impl Future for StopChild<'_> {
                 reason => Outcome::Crashed(reason),
             });
         }
-        if let Some(probe) = Probe::of(cx.waker()).filter(|_| set.waker.is_none()) {
+        if let Some(probe) = Probe::of(cx.waker()).filter(|_| is_armed && set.waker.is_none()) {
             probe.leaf(Leaf::StopOne(key));
             return Poll::Pending;
         }
@@ -321,6 +334,7 @@ impl Future for StopChild<'_> {
             }
         }
         register(parent, cx.waker());
+        self.is_armed = true;
         Poll::Pending
     }
 }

@@ -4,7 +4,7 @@ use std::{collections::VecDeque, sync::Arc};
 
 use whitebeam_sync::shim::Mutex;
 
-use super::{CrashReport, report};
+use super::CrashReport;
 
 /// Reports that are kept unless [`Builder::crash_history`](crate::Builder::crash_history) says otherwise: enough
 /// to see how a storm began after it has been noticed, at about 1 KiB each, 6 KiB at most.
@@ -43,7 +43,7 @@ impl History {
 
     /// Puts text in the place of the values that a report's reason carries.
     pub(super) fn settle(&self, report: &Arc<CrashReport>) {
-        if self.most == 0 || !report::carries_value(&report.reason) {
+        if self.most == 0 || !report.has_values() {
             return;
         }
         // Formatting is the user's code: no lock is held.

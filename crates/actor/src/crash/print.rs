@@ -89,10 +89,10 @@ impl fmt::Display for CrashReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "whitebeam: {}", self.pid)?;
         if let Some(name) = &self.name {
-            write!(f, " {}", short(&format!("{name:?}")))?;
+            write!(f, " {}", report::name_of(name))?;
         }
         if let Some(label) = &self.label {
-            write!(f, " ({})", short(&format!("{label:?}")))?;
+            write!(f, " ({})", report::name_of(label))?;
         }
         writeln!(f, " crashed: {}", short(self.actor))?;
         writeln!(f, "    reason: {}", indented(&report::text_of(&self.reason)))?;

@@ -121,19 +121,30 @@ impl CrashReport {
     /// Pids that a list of a report has at most.
     pub const LISTED_MAX: usize = 16;
 
-    /// This report with text in the place of the value that its reason carries.
+    /// This report with text in the places of the values that its reason and its names carry.
     pub(super) fn without_values(&self) -> Self {
-        let text = Text(text_of(&self.reason));
         let reason = match &self.reason {
-            ExitReason::Error(_) => ExitReason::Error(Arc::new(text)),
-            _ => ExitReason::custom(text),
+            ExitReason::Error(_) => ExitReason::Error(Arc::new(Text(text_of(&self.reason)))),
+            reason if carries_value(reason) => ExitReason::custom(Text(text_of(reason))),
+            reason => reason.clone(),
         };
-        CrashReport { reason, ..self.clone() }
+        let plain = |name: &Option<Name>| match name {
+            Some(name) if name.as_str().is_none() => Some(Name::from(name_of(name))),
+            name => name.clone(),
+        };
+        let (name, label) = (plain(&self.name), plain(&self.label));
+        CrashReport { reason, name, label, ..self.clone() }
+    }
+
+    /// Whether it carries a value of the user's.
+    pub(super) fn has_values(&self) -> bool {
+        let is_value =
+            |name: &Option<Name>| name.as_ref().is_some_and(|name| name.as_str().is_none());
+        carries_value(&self.reason) || is_value(&self.name) || is_value(&self.label)
     }
 }
 
-/// Whether the reason carries a value of the user's.
-pub(super) fn carries_value(reason: &ExitReason) -> bool {
+fn carries_value(reason: &ExitReason) -> bool {
     matches!(reason, ExitReason::Error(_) | ExitReason::Custom(_) | ExitReason::ShutdownWith(_))
 }
 
@@ -289,6 +300,17 @@ pub(super) fn text_of(reason: &ExitReason) -> String {
     match contain(|| bounded(CrashReport::REASON_MAX, reason)) {
         Ok(text) => text,
         Err(panic) => format!("a value whose text panicked: {}", bounded(256, &panic)),
+    }
+}
+
+/// Bytes of a name's text that are kept and printed.
+const NAME_MAX: usize = 160;
+
+/// The text of a name, cut. A value's is the user's, as above.
+pub(super) fn name_of(name: &Name) -> String {
+    match contain(|| bounded(NAME_MAX, &format_args!("{name:?}"))) {
+        Ok(text) => text,
+        Err(_) => "a name whose text panicked".to_owned(),
     }
 }
 

@@ -241,11 +241,14 @@ fn attend_here(cell: CellPtr) {
     let cursor = unsafe { cell.cursor() };
     let others_waited = !cursor.is_empty();
     // SAFETY: as above, and this is the inbox's cursor.
-    let drained =
-        unsafe { header.inbox.drain(cursor, |cursor, node| signal::receive(cell, cursor, node)) };
+    // What the body has dropped is answered when it ends or awaits, whatever signals there are.
+    let drained = local::aside(|| unsafe {
+        header.inbox.drain(cursor, |cursor, node| signal::receive(cell, cursor, node))
+    });
     header.note_drained(drained.messages, others_waited);
     // That of a call's timeout is the run's to look at.
-    run::obey(cell, header.flags.take(flag::KILL | flag::SHUTDOWN | flag::SIGNAL));
+    let flags = header.flags.take(flag::KILL | flag::SHUTDOWN | flag::SIGNAL);
+    local::aside(|| run::obey(cell, flags));
     if drained.woken || drained.tagged {
         // What the signs stood for: whatever else the body waits for, and what is left of the flags.
         header.set(bit::POLL);
