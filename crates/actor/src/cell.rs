@@ -30,6 +30,10 @@
     reason = "naming a place through a pointer and using it are one access"
 )]
 
+mod bits;
+
+pub(crate) use bits::{bit, flag};
+
 use std::{
     cell,
     mem::{align_of, offset_of, size_of},
@@ -48,88 +52,6 @@ use whitebeam_sync::{
 };
 
 use crate::{Actor, Pid, ext::Part, frame::FrameHdr, named::MessageType, shared::Shared};
-
-/// Node-free signals, in [`Header::flags`].
-pub(crate) mod flag {
-    /// Untrappable end.
-    pub(crate) const KILL: u32 = 1;
-    /// Ordered end by the parent or by the runtime.
-    pub(crate) const SHUTDOWN: u32 = 1 << 1;
-    /// An exit signal is in the stream: drain before the next message.
-    pub(crate) const SIGNAL: u32 = 1 << 2;
-    /// A call's timeout may be due.
-    pub(crate) const TIMEOUT: u32 = 1 << 3;
-    /// The runtime's shutdown counts this process. Set with `SHUTDOWN` and never looked at by the run, so
-    /// that whoever clears it, the end of the process or who told it too late, takes it off the count.
-    pub(crate) const COUNTED: u32 = 1 << 4;
-    /// The process has, or had, a name. Never cleared, and never looked at by the run; see `names`.
-    pub(crate) const NAMED: u32 = 1 << 5;
-    /// Those that the run looks after.
-    pub(crate) const RUN: u32 = KILL | SHUTDOWN | SIGNAL | TIMEOUT;
-}
-
-/// Owner's notes, in [`Header::bits`].
-pub(crate) mod bit {
-    /// The state is there and must be dropped.
-    pub(crate) const STATE: u32 = 1;
-    /// Exit signals become messages.
-    pub(crate) const TRAP: u32 = 1 << 1;
-    /// A handler held its worker for more than a slice: time each message.
-    pub(crate) const SLOW: u32 = 1 << 2;
-    /// The parent supervises: it keeps this child in its table, stays allocated until it has counted
-    /// it off, and gets its embedded DOWN.
-    pub(crate) const SUPERVISED: u32 = 1 << 3;
-    /// The end is decided, and its reason is set.
-    pub(crate) const DOOMED: u32 = 1 << 4;
-    /// The suspended handler asked to be polled again after others had their turn.
-    pub(crate) const YIELDED: u32 = 1 << 5;
-    /// The cell waits in the list of calls whose timeouts are not armed yet.
-    pub(crate) const YOUNG: u32 = 1 << 6;
-    /// The runtime has an observer: messages go the long way round. Set before it is published.
-    pub(crate) const OBSERVED: u32 = 1 << 7;
-    /// `init` has not finished.
-    pub(crate) const INIT: u32 = 1 << 8;
-    /// The suspended frame is that of `terminate`.
-    pub(crate) const TERMINATING: u32 = 1 << 9;
-    /// The process has ended; what is left is its backlog.
-    pub(crate) const ENDED: u32 = 1 << 10;
-    /// Children ended while a handler was suspended.
-    pub(crate) const CHILDREN_DOWN: u32 = 1 << 11;
-    /// A future of the runtime's in the suspended frame is to be polled.
-    pub(crate) const POLL: u32 = 1 << 12;
-    /// The end that is decided comes with `terminate`.
-    pub(crate) const DOOM_ORDERLY: u32 = 1 << 13;
-    /// The end that is decided waits for the handler, even if that is suspended.
-    pub(crate) const DOOM_WAITS: u32 = 1 << 14;
-    /// The process has ended, and has not yet told all who are to know, or disposed of all that it left
-    /// unread. Set before its inbox is closed.
-    pub(crate) const LEAVING: u32 = 1 << 16;
-    /// Supervises children. Set before `INIT` is cleared, or never.
-    pub(crate) const PARENT: u32 = 1 << 15;
-    /// A handler stops children, or has forgotten the future by which it did.
-    pub(crate) const STOPPING: u32 = 1 << 17;
-    /// The wheel is to look at a call of this process's, see `timeouts`.
-    pub(crate) const LOOK: u32 = 1 << 18;
-    /// The suspended body of a process in the process form waits for a message that is not in its mailbox yet.
-    pub(crate) const RECEIVING: u32 = 1 << 19;
-    /// There is an idle timeout, see `idle`.
-    pub(crate) const IDLE: u32 = 1 << 20;
-    /// The reason that is set, an abnormal one, is the process's own doing, see `crash`.
-    pub(crate) const CRASHED: u32 = 1 << 21;
-    /// It was fixed while a child's end was told.
-    pub(crate) const IN_CHILD_DOWN: u32 = 1 << 22;
-    /// It was fixed in `terminate`.
-    pub(crate) const IN_TERMINATE: u32 = 1 << 23;
-    /// Both of these: it was fixed while a message was made of a signal. None: in `init` or a handler.
-    pub(crate) const IN_OTHER: u32 = IN_CHILD_DOWN | IN_TERMINATE;
-    /// The suspended handler's call has waited since the last sweep, or was polled again: at the next one the cell
-    /// looks for a cycle. See `timeouts`.
-    pub(crate) const AGED: u32 = 1 << 24;
-    /// The cell is to look whether it waits in a cycle of calls, see `deadlock`.
-    pub(crate) const LOOKS: u32 = 1 << 25;
-    /// Chases have come, see `deadlock`.
-    pub(crate) const CHASED: u32 = 1 << 26;
-}
 
 /// What the core knows of an actor's type.
 #[repr(C)]
