@@ -16,6 +16,10 @@ Ignored tests count as there; they are listed with their reasons, so that they a
 
 docs/semantics.md has tables whose last column is headed `test`: each of their rows names one test or several, which
 exist in the sources of crates/*.
+
+docs/options.md has such tables as well, one per crate, below `## crate`. An option is a public method that takes self
+and gives it back changed. Each option of these crates has a row `Type::method`, and no row names what is not there;
+kinds of an enum may have rows too, and then all of that enum have.
 """
 
 import pathlib
@@ -25,6 +29,13 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TABLE = ROOT / "docs" / "conformance.md"
 SEMANTICS = ROOT / "docs" / "semantics.md"
+OPTIONS = ROOT / "docs" / "options.md"
+
+# Crates whose options are listed.
+CONFIGURED = ["actor", "supervisor", "testkit", "scheduler"]
+
+# Methods that look like options and are none: arithmetic.
+NO_OPTIONS = {"Time::saturating_add"}
 
 # Areas in the order of the table.
 AREAS = [
@@ -80,28 +91,82 @@ def rows():
     return result, faults
 
 
-def guarantees():
-    """Checks the tables of the semantics that name tests: (rows, faults)."""
-    tests, count, faults = set(), 0, []
+def every_test():
+    """The names of all tests in the sources of crates/*, with and without an id."""
+    names = set()
     for path in ROOT.glob("crates/**/*.rs"):
         source = path.read_text(encoding="utf-8")
-        tests.update(re.findall(r"#\[test\]\n(?:[ \t]*#\[[^\n]*\n)*[ \t]*fn (\w+)", source))
-    columns = None
-    for number, line in enumerate(SEMANTICS.read_text(encoding="utf-8").splitlines(), start=1):
+        names.update(re.findall(r"#\[test\]\n(?:[ \t]*#\[[^\n]*\n)*[ \t]*fn (\w+)", source))
+    return names
+
+
+def tested(path, tests):
+    """The rows of a document's tables that name tests, checked for that: ([(where, heading, cells)], faults)."""
+    result, faults = [], []
+    columns, heading = None, ""
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] if line.startswith("|") else None
+        where = f"{path.name}, line {number}"
         if cells is None:
             columns = None
+            heading = line.lstrip("# ") if line.startswith("#") else heading
         elif cells[-1] == "test":
             columns = len(cells)
         elif columns and not cells[0].startswith("---"):
-            count += 1
+            result.append((where, heading, cells))
             names = re.findall(r"`(\w+)`", cells[-1])
             if len(cells) != columns:
-                faults.append(f"semantics.md, line {number}: {len(cells)} columns, not {columns}")
+                faults.append(f"{where}: {len(cells)} columns, not {columns}")
             if not names:
-                faults.append(f"semantics.md, line {number}: no test is named")
-            faults += [f"semantics.md, line {number}: `{name}` is no test" for name in names if name not in tests]
-    return count, faults
+                faults.append(f"{where}: no test is named")
+            faults += [f"{where}: `{name}` is no test" for name in names if name not in tests]
+    return result, faults
+
+
+def declared(crate):
+    """What a crate has: (options, other public functions of its types, kinds of its enums), as `Type::name`."""
+    options, functions, kinds = set(), set(), set()
+    for path in sorted(ROOT.glob(f"crates/{crate}/src/**/*.rs")):
+        source = path.read_text(encoding="utf-8")
+        # An `impl` and what is in it, up to its brace: nested code is indented.
+        for owner, body in re.findall(r"(?ms)^impl(?:<[^{]*?>)? (\w+)[^{]*\{\n(.*?)^\}", source):
+            functions.update(f"{owner}::{name}" for name in re.findall(r"(?m)^    pub (?:const )?fn (\w+)", body))
+            gives_itself = (
+                r"(?m)^    pub (?:const )?fn (\w+)(?:<[^(]*>)?\(\s*(?:mut )?self\b"
+                rf"[^{{;]*-> (?:Self|{owner}\b(?:<[^{{;]*>)?)\s*(?:where[^{{;]*)?\{{"
+            )
+            options.update(f"{owner}::{name}" for name in re.findall(gives_itself, body))
+        for owner, body in re.findall(r"(?ms)^pub enum (\w+)[^{]*\{\n(.*?)^\}", source):
+            kinds.update(f"{owner}::{name}" for name in re.findall(r"(?m)^    ([A-Z]\w*)", body))
+    options -= NO_OPTIONS
+    return options, functions - options, kinds
+
+
+def options(tests):
+    """Checks the tables of options: (rows, faults)."""
+    table, faults = tested(OPTIONS, tests)
+    for where, heading, _ in table:
+        if heading not in CONFIGURED:
+            faults.append(f"{where}: {heading!r} is no crate whose options are listed")
+    for crate in CONFIGURED:
+        required, functions, kinds = declared(crate)
+        named = {}
+        for where, heading, cells in table:
+            if heading != crate:
+                continue
+            option = cells[0].strip("`")
+            if option in named:
+                faults.append(f"{where}: `{option}` has a row already")
+            elif option not in required | functions | kinds:
+                faults.append(f"{where}: {crate} has no public `{option}`")
+            if not all(cells):
+                faults.append(f"{where}: an empty cell")
+            named[option] = where
+        # One kind that is tested does not show what the others do.
+        listed = {option.split("::")[0] for option in named if option in kinds}
+        required |= {kind for kind in kinds if kind.split("::")[0] in listed}
+        faults += [f"options.md: `{option}` of {crate} has no row" for option in sorted(required - named.keys())]
+    return len(table), faults
 
 
 def order(identity):
@@ -160,14 +225,18 @@ def main():
         return 0
 
     faults += [f"{test[1]}: {name} is named by no row of docs/conformance.md" for name, test in unnamed.items()]
-    guaranteed, more = guarantees()
+    known = every_test()
+    guaranteed, more = tested(SEMANTICS, known)
+    faults += more
+    configured, more = options(known)
     faults += more
     for fault in faults:
         print(f"conformance: {fault}", file=sys.stderr)
     for name, (_, where, _, reason) in found.items():
         if reason is not None:
             print(f"conformance: ignored: {name} ({where}): {reason}")
-    print(f"conformance: {len(table)} rows, {len(found)} tests, {guaranteed} guarantees, {len(faults)} faults")
+    counts = f"{len(table)} rows, {len(found)} tests, {len(guaranteed)} guarantees, {configured} options"
+    print(f"conformance: {counts}, {len(faults)} faults")
     return 1 if faults else 0
 
 

@@ -573,6 +573,21 @@ fn zero_workers_are_refused() {
     }
 }
 
+#[test]
+fn a_runtime_has_the_workers_and_the_thread_name_it_was_given() {
+    for workers in [1, 3] {
+        let rt = Runtime::builder().workers(workers).name("crew").build().expect("a runtime");
+        assert_eq!(rt.workers(), workers);
+        let name = rt.block_on(async {
+            let p = plain(&rt).await;
+            ask(&p, |_| std::thread::current().name().map(str::to_owned)).await
+        });
+        let number = name.as_deref().and_then(|name| name.strip_prefix("crew-"));
+        let number = number.and_then(|number| number.parse::<usize>().ok());
+        assert!(number.is_some_and(|number| number < workers), "{name:?}");
+    }
+}
+
 /// It has work for itself until the others were served: if it kept its worker, that would be never.
 #[test]
 fn a_hog_gives_its_worker_back() {

@@ -6,11 +6,11 @@ use super::*;
 pub(crate) struct Waiting<T> {
     node: NonNull<CallNode>,
     /// The cell that the word is registered for, if it is one: compared, never followed.
-    armed: Option<CellPtr>,
+    pub(super) armed: Option<CellPtr>,
     /// Tells the call from any other of the process that awaits it, once it was asked for. 0: it was not.
     number: u32,
     /// The request is still in the node and was not sent.
-    unsent: bool,
+    pub(super) unsent: bool,
     done: bool,
     _value: PhantomData<T>,
 }

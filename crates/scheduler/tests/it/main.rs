@@ -8,6 +8,7 @@
 
 mod build;
 mod idle;
+mod options;
 mod panics;
 mod schedule;
 mod shutdown;

@@ -11,13 +11,13 @@ use std::{
 use futures_util::future::join_all;
 use whitebeam_actor::{CallError, ChildRef, ExitReason, Handle, SpawnOptions, StartError, Target};
 use whitebeam_supervisor::{
-    Child, ChildFailed, DynamicSupervisor, PartitionRef, PartitionSupervisor, Partitions, Restart,
-    Shutdown, StartTree,
+    Child, ChildFailed, DynamicSupervisor, Intensity, PartitionRef, PartitionSupervisor,
+    Partitions, Restart, Shutdown, StartTree,
 };
 
 use crate::support::{
     EXPECTED, Event, Gate, Log, Msg, Plain, Setup, Tidy, end, everywhere, expect_panics, kind,
-    simulated, stop,
+    simulated, stop, until,
 };
 
 /// `n` workers with their index as id.
@@ -227,6 +227,48 @@ fn too_many_crashes_end_the_supervisor_and_its_handles() {
     });
 }
 
+/// Kills the partition again and again, until it is not started again, but not for ever: how often it was.
+async fn restarts_taken(rt: &Handle, root: impl Target, partition: impl Target) -> u32 {
+    let root = root.target().unwrap();
+    let down = rt.down(root);
+    for restarts in 0..6 {
+        let current = partition.target().unwrap();
+        end(rt, current, ExitReason::Kill).await;
+        let is_new = || partition.target().is_some_and(|new| new != current);
+        until(rt, || is_new() || !rt.is_alive(root)).await;
+        if !is_new() {
+            assert_eq!(kind(&down.await.reason), "shutdown");
+            return restarts;
+        }
+    }
+    6
+}
+
+#[test]
+fn as_many_restarts_are_taken_as_the_spec_says() {
+    let one = Intensity::Limited { restarts: 1, period: Duration::from_secs(1000) };
+    everywhere(|rt| async move {
+        let log = Log::new();
+        let workers = || {
+            let noted = log.clone();
+            PartitionSupervisor::new(Partitions::exactly(1), move |_| {
+                Child::new::<Plain>("worker", Setup::new(1, &noted))
+            })
+        };
+        let spec = workers().intensity(1, Duration::from_secs(1000));
+        let sup = spec.start(&rt).await.unwrap();
+        assert_eq!(restarts_taken(&rt, &sup, sup.of(&0)).await, 1);
+        for (intensity, expected) in [(one, 1), (Intensity::Unlimited, 6)] {
+            let sup = workers().with_intensity(intensity).start(&rt).await.unwrap();
+            assert_eq!(restarts_taken(&rt, &sup, sup.of(&0)).await, expected);
+            let tiers = DynamicSupervisor::<Plain>::new().partitions(Partitions::exactly(1));
+            let tiers = tiers.with_intensity(intensity).start(&rt).await.unwrap();
+            let below = tiers.partition(&0_u8);
+            assert_eq!(restarts_taken(&rt, &tiers, &below).await, expected);
+        }
+    });
+}
+
 #[test]
 fn a_crashed_supervisor_below_comes_back_empty_under_the_same_handle() {
     everywhere(|rt| async move {
@@ -428,5 +470,27 @@ fn names_of_partitions_are_theirs_and_a_taken_one_fails_the_start() {
         rt.exit(sup.of(&1), ExitReason::Kill);
         log.wait_for(Event::Init(1, 2)).await;
         assert_eq!(rt.whereis("db1"), sup.of(&1).target());
+    });
+}
+
+/// Of the supervisors that are started by themselves, and of those below: these have their own options unless the
+/// child's spec says otherwise.
+#[test]
+fn options_of_supervisors_are_in_force_at_each_depth() {
+    everywhere(|rt| async move {
+        let named = |name: &'static str| SpawnOptions::new().name(name);
+        let dynamic = || DynamicSupervisor::<Plain>::new();
+        let tiers = dynamic().partitions(Partitions::exactly(1)).options(named("tiers"));
+        let tiers = tiers.start(&rt).await.unwrap();
+        assert_eq!(rt.whereis("tiers"), tiers.target());
+
+        let sups = PartitionSupervisor::new(Partitions::exactly(2), move |index| {
+            let child = Child::nested("below", dynamic().options(named("own")));
+            if index == 0 { child } else { child.options(named("replaced")) }
+        });
+        let sups = sups.options(named("root")).start(&rt).await.unwrap();
+        assert_eq!(rt.whereis("root"), sups.target());
+        assert_eq!(rt.whereis("own"), sups.of(&0).target());
+        assert_eq!(rt.whereis("replaced"), sups.of(&1).target());
     });
 }

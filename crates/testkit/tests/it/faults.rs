@@ -48,6 +48,28 @@ fn a_crash_comes_at_each_of_the_messages_that_it_may_come_at() {
 }
 
 #[test]
+fn a_crash_comes_at_one_of_the_next_32_messages() {
+    let handled = Mutex::new(BTreeSet::new());
+    let faults = Faults::new().crash(Who::actor::<Node>(), 1);
+    Sim::new().ignore_environment().faults(faults).run(|rt| {
+        let handled = &handled;
+        async move {
+            let probe = Probe::start(&rt).await;
+            let node = rt.start::<Node>(probe.actor().clone()).await.expect("a node");
+            for number in 0..40 {
+                let _ = node.cast(number);
+            }
+            rt.run_until_idle().await;
+            assert_eq!(rt.crashes().len(), 1);
+            handled.lock().insert(probe.take().len());
+        }
+    });
+    let handled = handled.into_inner();
+    assert!(handled.iter().all(|handled| *handled < 32), "{handled:?}");
+    assert!(handled.len() > 16, "64 seeds, spread over all: {handled:?}");
+}
+
+#[test]
 fn a_supervisor_starts_again_what_a_fault_has_crashed() {
     let faults = Faults::new().crash_within(Who::actor::<Node>(), 2, 2);
     Sim::new().faults(faults).run(|rt| async move {

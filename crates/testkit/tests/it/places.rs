@@ -28,6 +28,23 @@ fn a_test_runs_simulated_and_on_one_and_on_four_workers() {
 }
 
 #[test]
+fn a_test_runs_in_the_places_it_is_told_to() {
+    let places = |settings: Everywhere| {
+        let places = Mutex::new(Vec::new());
+        settings.run(|rt| {
+            places.lock().push(rt.workers());
+            async {}
+        });
+        places.into_inner()
+    };
+    let sim = || Sim::new().ignore_environment().seeds(2);
+    let own = Everywhere::new().simulated(sim()).workers(&[3]);
+    assert_eq!(places(own), [1, 1, 3], "two seeds, then threads");
+    assert_eq!(places(Everywhere::new().only_threaded()), [1, 4]);
+    assert_eq!(places(Everywhere::new().simulated(sim()).workers(&[])), [1, 1]);
+}
+
+#[test]
 fn a_test_that_waits_for_ever_fails_in_each_place() {
     let forever = |places: Everywhere| {
         let deadline = Duration::from_millis(20);

@@ -150,35 +150,47 @@ fn a_run_is_what_it_was() {
     assert_eq!(trace.lines().collect::<Vec<_>>(), lines);
 }
 
-/// Prints the seeds it runs with, for the test below.
+/// Prints the seeds it runs with, for the tests below.
 #[test]
 fn prints_its_seeds() {
-    let report = Sim::new().seeds(2).run(|_rt| async {});
-    let seeds: Vec<u64> = report.runs.iter().map(|run| run.seed).collect();
-    println!("seeds {seeds:?}");
+    for (sim, whose) in [(Sim::new(), "the"), (Sim::new().ignore_environment(), "its own")] {
+        let report = sim.seeds(2).run(|_rt| async {});
+        let seeds: Vec<u64> = report.runs.iter().map(|run| run.seed).collect();
+        println!("{whose} seeds {seeds:?}");
+    }
+}
+
+/// What [`prints_its_seeds`] prints behind `label` with these variables set, if it gets so far.
+fn printed_seeds(label: &str, variables: &[(&str, &str)]) -> Option<String> {
+    let program = std::env::current_exe().expect("this program");
+    let output = std::process::Command::new(program)
+        .args(["--exact", "replay::prints_its_seeds", "--nocapture"])
+        .env_remove(SEED_VARIABLE)
+        .env_remove(SEEDS_VARIABLE)
+        .envs(variables.iter().copied())
+        .output()
+        .expect("it runs");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    text.lines().find_map(|line| Some(line.split_once(label)?.1.to_owned()))
 }
 
 #[test]
 fn the_environment_pins_a_seed_and_raises_their_number() {
-    let seeds = |variables: &[(&str, &str)]| {
-        let program = std::env::current_exe().expect("this program");
-        let output = std::process::Command::new(program)
-            .args(["--exact", "replay::prints_its_seeds", "--nocapture"])
-            .env_remove(SEED_VARIABLE)
-            .env_remove(SEEDS_VARIABLE)
-            .envs(variables.iter().copied())
-            .output()
-            .expect("it runs");
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let line = text.lines().find(|line| line.contains("seeds ["));
-        line.map(|line| line[line.find("seeds [").unwrap_or(0)..].to_owned())
-    };
+    let seeds = |variables| printed_seeds("the seeds ", variables);
     let told = |text: &str| Some(text.to_owned());
-    assert_eq!(seeds(&[]), told("seeds [0, 1]"));
-    assert_eq!(seeds(&[(SEEDS_VARIABLE, "4")]), told("seeds [0, 1, 2, 3]"));
-    assert_eq!(seeds(&[(SEEDS_VARIABLE, "1")]), told("seeds [0, 1]"), "raised, not lowered");
-    assert_eq!(seeds(&[(SEED_VARIABLE, "77"), (SEEDS_VARIABLE, "4")]), told("seeds [77]"));
+    assert_eq!(seeds(&[]), told("[0, 1]"));
+    assert_eq!(seeds(&[(SEEDS_VARIABLE, "4")]), told("[0, 1, 2, 3]"));
+    assert_eq!(seeds(&[(SEEDS_VARIABLE, "1")]), told("[0, 1]"), "raised, not lowered");
+    assert_eq!(seeds(&[(SEED_VARIABLE, "77"), (SEEDS_VARIABLE, "4")]), told("[77]"));
     assert_eq!(seeds(&[(SEED_VARIABLE, "many")]), None, "no number: the test fails");
+}
+
+#[test]
+fn a_test_may_ignore_the_environment() {
+    let seeds = |variables| printed_seeds("its own seeds ", variables);
+    for variables in [&[][..], &[(SEEDS_VARIABLE, "4")], &[(SEED_VARIABLE, "77")]] {
+        assert_eq!(seeds(variables).as_deref(), Some("[0, 1]"), "{variables:?}");
+    }
 }
 
 /// Prints what the runs came to, for the test below.

@@ -123,3 +123,17 @@ fn a_run_without_end_is_told() {
     assert!(matches!(failure.kind, FailureKind::TooLong(_)), "{failure}");
     assert_eq!(failure.runs, 1);
 }
+
+#[test]
+fn a_run_is_over_after_as_many_turns_as_it_may_take() {
+    let sleeps = |sim: Sim| {
+        sim.seeds(4).try_run(|rt| async move {
+            for _ in 0..200 {
+                rt.sleep(SECOND).await;
+            }
+        })
+    };
+    assert!(sleeps(Sim::new()).is_ok());
+    let failure = sleeps(Sim::new().max_steps(100)).expect_err("each sleep takes a turn");
+    assert!(matches!(failure.kind, FailureKind::TooLong(_)), "{failure}");
+}
