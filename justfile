@@ -26,7 +26,7 @@ conformance area="":
 doc:
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
 
-# Proves the lock-free parts for every interleaving up to a bound. Five minutes; one part: `just loom inbox`.
+# Proves the lock-free parts and the processes for every interleaving up to a bound. Six minutes; one part: `just loom inbox`.
 loom filter="":
     ci/loom.sh {{ filter }}
 
