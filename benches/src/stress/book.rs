@@ -58,6 +58,8 @@ pub(crate) enum Ev {
     CalleeEnded,
     NoReply,
     TimedOut,
+    /// It was in a circle of calls.
+    Deadlocked,
     CallerEnded,
     /// Answers: each that was given is one of two.
     Replied,
@@ -98,7 +100,15 @@ const SUMS: &[(&str, Ev, &[Ev])] = &[
     (
         "calls",
         Ev::Asked,
-        &[Ev::Answered, Ev::NoProc, Ev::CalleeEnded, Ev::NoReply, Ev::TimedOut, Ev::CallerEnded],
+        &[
+            Ev::Answered,
+            Ev::NoProc,
+            Ev::CalleeEnded,
+            Ev::NoReply,
+            Ev::TimedOut,
+            Ev::Deadlocked,
+            Ev::CallerEnded,
+        ],
     ),
     ("answers", Ev::Replied, &[Ev::AnswersTaken, Ev::AnswersLost]),
     ("answers taken", Ev::Answered, &[Ev::AnswersTaken]),
@@ -246,8 +256,15 @@ impl Book {
 
     /// Calls that wait, about.
     pub(crate) fn open_calls(&self) -> u64 {
-        let over =
-            [Ev::Answered, Ev::NoProc, Ev::CalleeEnded, Ev::NoReply, Ev::TimedOut, Ev::CallerEnded];
+        let over = [
+            Ev::Answered,
+            Ev::NoProc,
+            Ev::CalleeEnded,
+            Ev::NoReply,
+            Ev::TimedOut,
+            Ev::Deadlocked,
+            Ev::CallerEnded,
+        ];
         let over: u64 = over.into_iter().map(|event| self.of(event)).sum();
         self.of(Ev::Asked).saturating_sub(over)
     }

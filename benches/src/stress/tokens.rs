@@ -278,6 +278,11 @@ impl Open {
                 let in_time = self.limit.is_some_and(|limit| now >= self.since + limit);
                 (Ev::TimedOut, in_time)
             }
+            // Of itself, at once: the request is gone. Of others: it is still there, or in hand.
+            Err(CallError::Deadlock(path)) => {
+                let is_itself = path.pids().len() == 1;
+                (Ev::Deadlocked, !is_itself || state == asked::DROPPED)
+            }
             Err(_) => (Ev::NoProc, false),
         };
         self.world.book.count(event);

@@ -283,11 +283,8 @@ fn srv_035_a_collection_keeps_what_a_deadline_leaves() {
             .collect();
         let mut deadline = pin!(rt.sleep(ms(100)));
         let mut in_time = Vec::new();
-        loop {
-            match select(requests.next(), deadline.as_mut()).await {
-                Either::Left((answer, _)) => in_time.push(answer.expect("one").expect("a reply")),
-                Either::Right(_) => break,
-            }
+        while let Either::Left((answer, _)) = select(requests.next(), deadline.as_mut()).await {
+            in_time.push(answer.expect("one").expect("a reply"));
         }
         assert_eq!((in_time, requests.len()), (vec![1], 2));
         let mut later = Vec::new();

@@ -175,7 +175,7 @@ fn indented(text: &str) -> String {
     text.trim_end().replace('\n', "\n        ")
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 
