@@ -247,14 +247,11 @@ pub(crate) fn unanswered(node: NonNull<CallNode>) -> Unanswered {
         .unwrap_or(Unanswered::NoReply)
 }
 
-/// Runs `f`, which ends another process, while the replies that the running handler has dropped wait, and its
-/// frame is not found: they are none of the other's.
-pub(crate) fn apart<R>(f: impl FnOnce() -> R) -> R {
+/// Runs `f`, in which others drop replies and answer them, while those that the running handler has dropped wait on.
+pub(crate) fn aside<R>(f: impl FnOnce() -> R) -> R {
     let had = has_deferred();
     let waiting = if had { take_deferred() } else { Vec::new() };
-    let frame = set_frame(null_mut());
     let result = f();
-    set_frame(frame);
     if had {
         LOCAL.with(|local| {
             // SAFETY: no other reference is alive, see `unanswered`.
@@ -263,6 +260,17 @@ pub(crate) fn apart<R>(f: impl FnOnce() -> R) -> R {
         });
     }
     result
+}
+
+/// Runs `f`, which ends another process, [`aside`], and so that the frame of the running handler is not found: both are
+/// none of the other's.
+pub(crate) fn apart<R>(f: impl FnOnce() -> R) -> R {
+    aside(|| {
+        let frame = set_frame(null_mut());
+        let result = f();
+        set_frame(frame);
+        result
+    })
 }
 
 /// Calls `f` with the replies that the last handler dropped. It runs no code of the user's.
@@ -288,21 +296,6 @@ pub(crate) fn outside<R>(f: impl FnOnce() -> R) -> R {
     let frame = set_frame(null_mut());
     let result = f();
     set_frame(frame);
-    result
-}
-
-/// Runs `f`, in which others than the running handler drop replies and answer them, while those that the handler has
-/// dropped wait on.
-pub(crate) fn aside<R>(f: impl FnOnce() -> R) -> R {
-    let waiting = if has_deferred() { take_deferred() } else { Vec::new() };
-    let result = f();
-    if !waiting.is_empty() {
-        LOCAL.with(|local| {
-            // SAFETY: no other reference is alive, see `unanswered`.
-            unsafe { (*local.deferred.get()).extend(waiting) };
-            local.has_deferred.set(true);
-        });
-    }
     result
 }
 
