@@ -131,7 +131,7 @@ fn summary(total: &Counts, rounds: u64, took: Duration) -> String {
     format!(
         "ok: {rounds} rounds, {operations} operations, {:.0} in a second; \
          spawns {spawned} (actors {}); messages {} (handled {}, refused {}, unread {}); \
-         calls {} (answered {}, noproc {}, callee ended {}, no reply {}, timed out {}, caller ended {}); \
+         calls {} (answered {}, noproc {}, callee ended {}, no reply {}, timed out {}, in a circle {}, caller ended {}); \
          monitors {} (DOWN {}, taken back {}, by alias {}, owner ended {}); \
          links {}, unlinks {}, EXITs {} by link and {} sent; exits {}, kills {}, stops {}, own ends {}; \
          timers {} (rang {}, cancelled {}, owner ended {}), ticks {}; \
@@ -148,6 +148,7 @@ fn summary(total: &Counts, rounds: u64, took: Duration) -> String {
         of(Ev::CalleeEnded),
         of(Ev::NoReply),
         of(Ev::TimedOut),
+        of(Ev::Deadlocked),
         of(Ev::CallerEnded),
         of(Ev::Watches),
         of(Ev::Downs),

@@ -92,24 +92,23 @@ impl Ev {
 
 const EVENTS: usize = Ev::LAST as usize + 1;
 
+/// What a call comes to.
+const CALLS_OVER: &[Ev] = &[
+    Ev::Answered,
+    Ev::NoProc,
+    Ev::CalleeEnded,
+    Ev::NoReply,
+    Ev::TimedOut,
+    Ev::Deadlocked,
+    Ev::CallerEnded,
+];
+
 /// Of what was counted in the first, each has become one of the rest.
 const SUMS: &[(&str, Ev, &[Ev])] = &[
     ("messages", Ev::Made, &[Ev::Handled, Ev::Refused, Ev::Unread]),
     ("monitors", Ev::Watches, &[Ev::Downs, Ev::Demonitored, Ev::ByAlias, Ev::WatcherEnded]),
     ("DOWNs", Ev::Downs, &[Ev::DownsHandled, Ev::DownsUnread]),
-    (
-        "calls",
-        Ev::Asked,
-        &[
-            Ev::Answered,
-            Ev::NoProc,
-            Ev::CalleeEnded,
-            Ev::NoReply,
-            Ev::TimedOut,
-            Ev::Deadlocked,
-            Ev::CallerEnded,
-        ],
-    ),
+    ("calls", Ev::Asked, CALLS_OVER),
     ("answers", Ev::Replied, &[Ev::AnswersTaken, Ev::AnswersLost]),
     ("answers taken", Ev::Answered, &[Ev::AnswersTaken]),
     ("timers", Ev::Alarms, &[Ev::Rang, Ev::Cancelled, Ev::AlarmEnded]),
@@ -256,16 +255,7 @@ impl Book {
 
     /// Calls that wait, about.
     pub(crate) fn open_calls(&self) -> u64 {
-        let over = [
-            Ev::Answered,
-            Ev::NoProc,
-            Ev::CalleeEnded,
-            Ev::NoReply,
-            Ev::TimedOut,
-            Ev::Deadlocked,
-            Ev::CallerEnded,
-        ];
-        let over: u64 = over.into_iter().map(|event| self.of(event)).sum();
+        let over: u64 = CALLS_OVER.iter().map(|event| self.of(*event)).sum();
         self.of(Ev::Asked).saturating_sub(over)
     }
 
