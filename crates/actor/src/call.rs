@@ -41,18 +41,14 @@ pub(crate) use waiting::Waiting;
 
 use std::{
     alloc::{Layout, alloc, dealloc, handle_alloc_error},
-    cell::Cell,
-    marker::PhantomData,
     mem::{MaybeUninit, offset_of, size_of},
     ptr::NonNull,
-    sync::Arc,
     task::Waker,
 };
 
 use whitebeam_sync::{
-    inbox::Push,
     node::{Node, NodeVt},
-    reply::{Abandon, Complete, Rearm, ReplyWord},
+    reply::{Abandon, Complete, ReplyWord},
     shim::{
         atomic::{AtomicBool, AtomicU8, Ordering},
         cell::UnsafeCell,
@@ -60,17 +56,15 @@ use whitebeam_sync::{
 };
 
 use crate::{
-    CallError, ExitReason, Pid,
+    ExitReason, Pid,
     cell::{CellPtr, CellRef},
     contain::contain,
-    deadlock::Probe,
     local::{self, Unanswered},
     message::tag,
     narrow::{Narrowed, Via},
     panic_place,
     reply::Reply,
-    shared::Shared,
-    timeouts, waker,
+    waker,
 };
 
 /// Whom a reply wakes.

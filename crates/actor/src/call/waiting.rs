@@ -1,12 +1,24 @@
 //! The caller's side of a call's node: sends the request, waits for the reply, takes it or gives it up.
 
-use super::*;
+use std::{cell::Cell, marker::PhantomData, ptr::NonNull, sync::Arc, task::Waker};
+
+use whitebeam_sync::{
+    inbox::Push,
+    node::Node,
+    reply::{Abandon, Rearm},
+    shim::atomic::Ordering,
+};
+
+use super::{Answer, CallNode, Target, free_node, strays, take_value};
+use crate::{
+    CallError, ExitReason, cell::CellPtr, deadlock::Probe, local, shared::Shared, timeouts,
+};
 
 /// The caller's side of a node.
 pub(crate) struct Waiting<T> {
     node: NonNull<CallNode>,
     /// The cell that the word is registered for, if it is one: compared, never followed.
-    pub(super) armed: Option<CellPtr>,
+    armed: Option<CellPtr>,
     /// Tells the call from any other of the process that awaits it, once it was asked for. 0: it was not.
     number: u32,
     /// The request is still in the node and was not sent.
