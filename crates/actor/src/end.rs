@@ -107,6 +107,11 @@ pub(crate) fn doom(cell: CellPtr, reason: ExitReason, how: How) {
     }
 }
 
+/// Whether an end was decided that the suspended code of `cell` does not hold up: that of a body in the process form.
+pub(crate) fn comes_at_its_await(cell: CellPtr) -> bool {
+    cell.header().has(bit::DOOMED) && cell.vt().is_process
+}
+
 /// The handler that an end was decided in has finished: nothing is waited for but `terminate`.
 pub(crate) fn waited(cell: CellPtr) {
     cell.header().clear(bit::DOOM_WAITS);

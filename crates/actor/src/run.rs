@@ -213,7 +213,7 @@ fn handle_waiting<A: Actor>(cell: CellPtr, turn: &mut Turn<'_>) -> Option<Flow> 
             return Some(Flow::Again);
         }
         let bits = header.bits.load(Ordering::Relaxed);
-        if suspended && bits & bit::YIELDED != 0 {
+        if suspended && bits & bit::YIELDED != 0 && !ends_in_this_turn::<A>(cell) {
             return Some(Flow::Again);
         }
         if suspended || bits & ATTENTION != 0 || header.flags.get() & flag::RUN != 0 {
@@ -339,8 +339,22 @@ fn suspend(cell: CellPtr, frame: NonNull<FrameHdr>, request: Option<NonNull<Call
 /// As [`suspend`]; what is in hand was noted.
 fn donated(cell: CellPtr, frame: NonNull<FrameHdr>) -> bool {
     cell.header().frame.store(frame.as_ptr(), Ordering::Relaxed);
-    call::flush_deferred(None);
+    answer_of_suspended(cell);
     true
+}
+
+/// The code of the process has suspended: replies that it dropped are answered, unless its end, whose reason they are to
+/// be told, comes in this turn.
+fn answer_of_suspended(cell: CellPtr) {
+    if !end::comes_at_its_await(cell) {
+        call::flush_deferred(None);
+    }
+}
+
+/// As [`end::comes_at_its_await`], at no cost for an actor.
+#[inline]
+fn ends_in_this_turn<A: Actor>(cell: CellPtr) -> bool {
+    (const { A::FORM.is_process() }) && end::comes_at_its_await(cell)
 }
 
 /// The first thing a process does.
@@ -474,7 +488,10 @@ fn attend<A: Actor>(cell: CellPtr, drained: Drained, turn: &mut Turn<'_>) -> Nex
     };
     match polled {
         Poll::Pending => {
-            call::flush_deferred(None);
+            answer_of_suspended(cell);
+            if ends_in_this_turn::<A>(cell) {
+                return Next::Drain;
+            }
             // Asked to be polled again in the next turn, whoever wakes it; or the turn is over, and the next one
             // looks whether it was woken.
             if header.has(bit::YIELDED) || tick::<A>(cell, taken, turn) {

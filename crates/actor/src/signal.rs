@@ -335,7 +335,8 @@ pub(crate) fn append(cell: CellPtr, cursor: &mut Cursor, message: NonNull<Node>)
 fn answer_dropped(cell: CellPtr) {
     // Those of a handler that has decided the end wait for that, which comes in this turn.
     let header = cell.header();
-    if !header.has(bit::DOOMED) || !header.frame.load(Ordering::Relaxed).is_null() {
+    let goes_on = !header.frame.load(Ordering::Relaxed).is_null() && !end::comes_at_its_await(cell);
+    if !header.has(bit::DOOMED) || goes_on {
         call::flush_deferred(None);
     }
 }

@@ -202,6 +202,31 @@ fn a_crash_in_terminate_says_so_whatever_decided_the_end() {
 }
 
 #[test]
+fn a_reply_dropped_by_a_body_that_has_stopped_is_told_the_reason() {
+    everywhere(|rt| async move {
+        for is_first_poll in [true, false] {
+            let body = rt.spawn_fn(move |mut mailbox: Mailbox<Option<Reply<u64>>>| async move {
+                if !is_first_poll {
+                    // Gives way at least once.
+                    mailbox.recv_match(|msg| if msg.is_none() { Ok(()) } else { Err(msg) }).await;
+                }
+                let reply = mailbox.recv_match(|msg| msg.ok_or(None)).await;
+                mailbox.stop(because("why"));
+                drop(reply);
+                std::future::pending().await
+            });
+            let call = std::future::IntoFuture::into_future(body.call(Some));
+            let told = async {
+                body.cast(None).expect("cast");
+            };
+            let (answer, ()) = futures_util::future::join(call, told).await;
+            let Err(CallError::Exit(reason)) = answer else { panic!("{answer:?}") };
+            assert_eq!(reason.downcast_ref::<&str>(), Some(&"why"));
+        }
+    });
+}
+
+#[test]
 fn a_reply_that_a_body_dropped_waits_for_its_end_over_a_drain() {
     everywhere(|rt| async move {
         let body = rt.spawn_fn(|mut mailbox: Mailbox<Option<Reply<u64>>>| async move {

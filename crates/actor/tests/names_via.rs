@@ -76,7 +76,7 @@ fn is_ill_formed(error: &StartError) -> bool {
 
 /// The process is killed, and its name, of whichever kind, is free.
 #[test]
-fn srv_002_a_start_that_takes_too_long_leaves_no_name() {
+fn a_start_that_takes_too_long_leaves_no_name_of_any_kind() {
     everywhere(|rt| async move {
         for name in kinds().0 {
             let clock = rt.clone();

@@ -480,7 +480,7 @@ fn srv_067_an_actor_holds_state() {
 
 /// As above.
 #[test]
-fn srv_068_a_state_holder_with_options() {
+fn a_state_holder_with_options() {
     everywhere(|rt| async move {
         let options = whitebeam_actor::SpawnOptions::new().name("holder").label("state");
         let holder = rt.with(options).start::<Holder>(Box::new(|| 2)).await.expect("start");

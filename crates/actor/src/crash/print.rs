@@ -12,8 +12,6 @@ use crate::Pid;
 /// storm must not fill a disk, and ten blocks say what is wrong.
 pub const CRASHES_PRINTED_PER_SECOND: u32 = 10;
 
-/// Bytes of a name, a label or a type's name in a block: what is longer is cut.
-const NAME_MAX: usize = 160;
 const SECOND: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// How many blocks were printed in the second that runs.
@@ -140,6 +138,7 @@ impl fmt::Display for During {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             During::Init => "init",
+            During::Body => "its body",
             During::Message => "a message",
             During::ChildDown => "the end of a child",
             During::Signal => "a signal that becomes a message",
@@ -167,7 +166,7 @@ impl fmt::Display for Pids<'_> {
 }
 
 fn short(text: &str) -> String {
-    report::bounded(NAME_MAX, &text)
+    report::bounded(report::NAME_MAX, &text)
 }
 
 /// Lines behind the first are set in: a block is told from the next by its margin.

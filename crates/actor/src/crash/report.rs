@@ -91,6 +91,8 @@ pub struct CrashReport {
 pub enum During {
     /// Its `init`.
     Init,
+    /// Its body, of a process in the process form.
+    Body,
     /// A message, in its handler; or that handler was dropped at an await.
     Message,
     /// The end of a child that it supervises.
@@ -107,9 +109,9 @@ pub enum During {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Caller {
-    /// The handler of a process awaits its call.
+    /// A process awaits its call.
     Process(Pid),
-    /// A thread, a task, or a process that awaits its call inside of something else (`join`, `select`).
+    /// A thread or a task; or a process that began to await its call elsewhere at this very moment.
     Other,
 }
 
@@ -215,6 +217,7 @@ fn during(cell: CellPtr) -> During {
         bit::IN_TERMINATE => During::Terminate,
         bit::IN_CHILD_DOWN => During::ChildDown,
         bit::IN_OTHER => During::Signal,
+        _ if cell.vt().is_process => During::Body,
         _ if header.has(bit::INIT) => During::Init,
         _ => During::Message,
     }
@@ -303,8 +306,8 @@ pub(super) fn text_of(reason: &ExitReason) -> String {
     }
 }
 
-/// Bytes of a name's text that are kept and printed.
-const NAME_MAX: usize = 160;
+/// Bytes of a name, a label or a type's name in a block: what is longer is cut.
+pub(super) const NAME_MAX: usize = 160;
 
 /// The text of a name, cut. A value's is the user's, as above.
 pub(super) fn name_of(name: &Name) -> String {

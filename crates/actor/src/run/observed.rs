@@ -27,7 +27,7 @@ pub(super) fn next_message<A: Actor>(cell: CellPtr, turn: &mut Turn<'_>) -> Next
     if turn.tick() && !header.has(bit::DOOMED) {
         return Next::Leave(Flow::Again);
     }
-    if suspended && header.has(bit::YIELDED) {
+    if suspended && header.has(bit::YIELDED) && !super::ends_in_this_turn::<A>(cell) {
         return Next::Leave(Flow::Again);
     }
     Next::Drain
