@@ -360,9 +360,11 @@ impl<A: Actor> Context<A> {
 
     /// Handles `msg` next, before any other message.
     pub fn continue_with(&mut self, msg: A::Msg) {
+        // First, since it may panic.
+        let cell = self.own();
         let node = message::uncounted(msg);
         // SAFETY: see above the impl: the turn holds no reference to the cursor while a handler runs.
-        let cursor = unsafe { self.own().cursor() };
+        let cursor = unsafe { cell.cursor() };
         // SAFETY: a fresh message node of the actor's own type, given up.
         unsafe { cursor.push_front(node) };
     }

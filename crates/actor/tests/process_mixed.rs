@@ -72,8 +72,8 @@ fn what_comes_through_narrowed_addresses_is_received_by_choice() {
         texts.cast(Text("b")).expect("cast");
         let one = gets.call(Get).owned().into_future();
         let other = gets.call(Get).owned().into_future();
-        process.cast(Msg::Go).expect("cast");
         let gone = rt.down(&process);
+        process.cast(Msg::Go).expect("cast");
         let (one, other) = join(one, other).await;
         assert_eq!((one.expect("a reply"), other.expect("a reply")), (1, 2));
         assert!(gone.await.reason.is_normal());
@@ -104,10 +104,13 @@ fn an_idle_timeout_is_the_servers_alone() {
     expect_panics();
     everywhere(|rt| async move {
         let process = rt.spawn_fn(|mut mailbox: Mailbox<Msg>| async move {
+            mailbox.recv_match(go).await;
             mailbox.idle_timeout(Duration::from_secs(1), Msg::Go);
             Ok(())
         });
-        let reason = rt.down(&process).await.reason;
+        let gone = rt.down(&process);
+        process.cast(Msg::Go).expect("cast");
+        let reason = gone.await.reason;
         let ExitReason::Panic(panic) = reason else { panic!("{reason:?}") };
         assert!(panic.message().contains("recv_timeout"), "{}", panic.message());
     });
@@ -147,6 +150,7 @@ fn processes_that_ask_each_other_are_told() {
 fn a_process_may_answer_itself() {
     everywhere(|rt| async move {
         let process = rt.spawn_fn(|mut mailbox: Mailbox<Msg>| async move {
+            mailbox.recv_match(go).await;
             let me = mailbox.me();
             let alone = me.call(Msg::Get).await;
             assert!(matches!(&alone, Err(CallError::Deadlock(path)) if path.pids().len() == 1));
@@ -163,7 +167,9 @@ fn a_process_may_answer_itself() {
             }
             Ok(())
         });
-        let reason = rt.down(&process).await.reason;
+        let gone = rt.down(&process);
+        process.cast(Msg::Go).expect("cast");
+        let reason = gone.await.reason;
         assert!(reason.is_normal(), "{reason:?}");
     });
 }
