@@ -349,7 +349,7 @@ fn a_panic_in_init_is_a_failed_start() {
         assert!(rt.processes().is_empty());
         let script = Script::new().init(|_| {
             async {
-                yield_now().await;
+                support::yield_now().await;
                 panic!("{EXPECTED}")
             }
             .boxed()
@@ -375,7 +375,7 @@ fn proc_008_a_panic_in_a_handler_is_a_reason_of_its_own_kind() {
             tidy.cast(later(move |_, _| {
                 async move {
                     if suspended {
-                        yield_now().await;
+                        support::yield_now().await;
                     }
                     panic!("{EXPECTED}")
                 }
@@ -401,7 +401,7 @@ fn srv_054_a_panic_in_terminate_replaces_the_reason() {
             let script = Script::new().tell_drop(&events).terminate(move |_, _| {
                 async move {
                     if suspended {
-                        yield_now().await;
+                        support::yield_now().await;
                     }
                     panic!("{EXPECTED}")
                 }
@@ -651,7 +651,7 @@ fn a_waker_that_panics_does_not_take_the_waking_actor_down() {
         // A start's.
         let mut start = std::pin::pin!(rt.start::<Plain>(Script::new().init(|_| {
             async {
-                yield_now().await;
+                support::yield_now().await;
                 Ok(())
             }
             .boxed()
@@ -721,19 +721,6 @@ fn wakers_may_outlive_the_actor() {
         wakers.lock().drain(..).for_each(Waker::wake);
         works(&rt).await;
     });
-}
-
-/// Pending once, woken at once.
-async fn yield_now() {
-    let mut yielded = false;
-    poll_fn(|cx| {
-        if std::mem::replace(&mut yielded, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
 
 #[test]

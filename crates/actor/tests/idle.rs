@@ -50,7 +50,7 @@ fn clocked(rt: &Handle, events: &Events) -> Do<false> {
 }
 
 /// A message that is never handled, and says when it is dropped.
-fn unhandled(dropped: &Events) -> Do<false> {
+fn unhandled<const TIDY: bool>(dropped: &Events) -> Do<TIDY> {
     let dropped = dropped.clone();
     let held = OnDrop::new(move || dropped.send(Event::Dropped));
     now(move |_| {
@@ -418,7 +418,7 @@ fn it_ends_with_its_process_and_who_waits_for_its_reply_is_told() {
         }
         // Asked for where nothing comes any more.
         let dropped = Events::new();
-        let message = unhandled_tidy(&dropped);
+        let message = unhandled(&dropped);
         let script = Script::<true>::new().terminate(move |_, cx| {
             cx.idle_timeout(Duration::ZERO, message);
             async {}.boxed()
@@ -434,15 +434,6 @@ async fn settled_if(wanted: bool, rt: &Handle) {
     if wanted {
         rt.sleep(ms(2)).await;
     }
-}
-
-fn unhandled_tidy(dropped: &Events) -> Do<true> {
-    let dropped = dropped.clone();
-    let held = OnDrop::new(move || dropped.send(Event::Dropped));
-    now(move |_| {
-        let _held = held;
-        panic!("it was handled")
-    })
 }
 
 #[test]

@@ -28,21 +28,6 @@ fn with(name: &Name) -> SpawnOptions {
     SpawnOptions::new().name(name)
 }
 
-/// A script that says when `init` runs (1) and when the arguments are dropped (2).
-fn telling(events: &Events) -> Script<false> {
-    let (ran, dropped) = (events.clone(), events.clone());
-    Script::new().on_drop(move || dropped.send(Event::Note(2))).init_now(move |_| {
-        ran.send(Event::Note(1));
-        Ok(())
-    })
-}
-
-async fn kill(rt: &Handle, pid: Pid) {
-    let gone = rt.down(pid);
-    rt.exit(pid, ExitReason::Kill);
-    gone.await;
-}
-
 fn is_panicked(error: &StartError) -> bool {
     let StartError::Invalid(why) = error else { return false };
     matches!(why.downcast_ref(), Some(NameError::Panicked(_)))
@@ -126,7 +111,7 @@ fn a_registry_that_panics_harms_nobody() {
             let events = Events::new();
             let starter = rt.start::<Plain>(Script::new().trap(&events)).await.expect("start");
             let refuses = place.starts_with("register");
-            let (script, options) = (telling(&events), with(&name));
+            let (script, options) = (support::puppet::telling(&events), with(&name));
             let start = ask(&starter, move |cx| cx.with(options).start_link::<Plain>(script)).await;
             match start.await {
                 Ok(_) => assert!(!refuses && events.note().await == 1),
@@ -137,7 +122,8 @@ fn a_registry_that_panics_harms_nobody() {
                 assert_eq!((registry.names.len(), rt.processes().len()), (0, 1));
                 let given = rt.register(&name, &starter);
                 assert!(matches!(given, Err(NameError::Panicked(_))), "{given:?}");
-                let (told, script, options) = (events.clone(), telling(&events), with(&name));
+                let (told, script, options) =
+                    (events.clone(), support::puppet::telling(&events), with(&name));
                 ask(&starter, move |cx| {
                     cx.with(options).spawn_monitor::<Plain>(script, down(&told, 1));
                 })
@@ -157,7 +143,7 @@ fn a_registry_that_panics_harms_nobody() {
             events.quiet(&rt).await;
             assert!(registry.names.is_empty());
             assert_eq!((rt.whereis(&name), rt.unregister(&name)), (None, false));
-            kill(&rt, starter.pid()).await;
+            support::puppet::kill(&rt, starter.pid()).await;
         }
         assert!(rt.processes().is_empty());
     });
@@ -186,7 +172,7 @@ fn a_registry_may_use_the_runtime() {
         });
         let name = Name::via(registry.clone(), "n");
         *own.lock() = Some(name.clone());
-        let script = telling(&events);
+        let script = support::puppet::telling(&events);
         let server = rt.with(with(&name)).start::<Plain>(script).await.expect("start");
         assert_eq!((events.note().await, events.note().await, events.note().await), (1, 3, 4));
         rt.stop(&name, ExitReason::Normal).await.expect("stop");
@@ -221,7 +207,7 @@ fn a_process_that_is_refused_its_name_has_ended() {
         let first = rt.with(with(&name)).start::<Plain>(Script::new()).await.expect("start");
         assert_eq!(events.note().await, 9);
         found.lock().clear();
-        let second = rt.with(with(&name)).start::<Plain>(telling(&events)).await;
+        let second = rt.with(with(&name)).start::<Plain>(support::puppet::telling(&events)).await;
         assert!(
             matches!(second, Err(StartError::NameTaken(by)) if by == first.pid()),
             "{second:?}"
@@ -314,7 +300,7 @@ fn names_of_one_hash_are_told_apart() {
         }
         for (number, server) in (0..20).zip(&servers) {
             if number % 2 == 0 {
-                kill(&rt, server.pid()).await;
+                support::puppet::kill(&rt, server.pid()).await;
             } else {
                 assert!(
                     rt.unregister(clash(number, false)) && rt.unregister(via(clash(number, false)))

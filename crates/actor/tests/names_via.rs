@@ -21,7 +21,7 @@ use support::{
     scaled,
 };
 use whitebeam_actor::{
-    CallError, Directory, ExitReason, Handle, Name, NameError, Pid, Reply, Runtime, SendFailure,
+    CallError, Directory, ExitReason, Name, NameError, Pid, Reply, Runtime, SendFailure,
     SpawnOptions, StartError, StopError,
 };
 use whitebeam_testkit::Everywhere;
@@ -44,21 +44,6 @@ fn kinds() -> (Vec<Name>, Arc<Directory>) {
         Name::via(directory.clone(), Name::of(Shard(1))),
     ];
     (names, directory)
-}
-
-/// A script that says when `init` runs (1) and when the arguments are dropped (2).
-fn telling(events: &Events) -> Script<false> {
-    let (ran, dropped) = (events.clone(), events.clone());
-    Script::new().on_drop(move || dropped.send(Event::Note(2))).init_now(move |_| {
-        ran.send(Event::Note(1));
-        Ok(())
-    })
-}
-
-async fn kill(rt: &Handle, pid: Pid) {
-    let gone = rt.down(pid);
-    rt.exit(pid, ExitReason::Kill);
-    gone.await;
 }
 
 /// A request that answers with the pid of who handled it.
@@ -108,12 +93,13 @@ fn srv_008_a_taken_via_name_is_refused() {
         let first = rt.with(with(&here)).start::<Plain>(Script::new()).await.expect("start");
         let foreign = elsewhere.with(with(&there)).spawn::<Plain>(Script::new());
         for (name, owner) in [(here, first.pid()), (there, foreign.pid())] {
-            match rt.with(with(&name)).start::<Plain>(telling(&events)).await {
+            match rt.with(with(&name)).start::<Plain>(support::puppet::telling(&events)).await {
                 Err(StartError::NameTaken(by)) => assert_eq!(by, owner),
                 other => panic!("{other:?}"),
             }
             assert_eq!(events.note().await, 2, "its arguments were dropped, its init has not run");
-            let (told, script, options) = (events.clone(), telling(&events), with(&name));
+            let (told, script, options) =
+                (events.clone(), support::puppet::telling(&events), with(&name));
             let (nobody, _) = ask(&starter, move |cx| {
                 cx.with(options).spawn_monitor::<Plain>(script, down(&told, 3))
             })
@@ -122,7 +108,7 @@ fn srv_008_a_taken_via_name_is_refused() {
             let (number, gone) = events.down().await;
             assert_eq!((number, gone.pid), (3, nobody.pid()));
             assert_reason(&gone.reason, &ExitReason::NoProc);
-            let (script, options) = (telling(&events), with(&name));
+            let (script, options) = (support::puppet::telling(&events), with(&name));
             let linked =
                 ask(&starter, move |cx| cx.with(options).start_link::<Plain>(script)).await;
             match linked.await {
@@ -170,7 +156,8 @@ fn srv_010_an_ill_formed_name_is_refused_before_anything_is_spawned() {
         let server = plain(&rt).await;
         let directory = Arc::new(Directory::new());
         for name in [Name::from(""), Name::of(String::new()), Name::via(directory.clone(), "")] {
-            let answer = rt.with(with(&name)).start::<Plain>(telling(&events)).await;
+            let answer =
+                rt.with(with(&name)).start::<Plain>(support::puppet::telling(&events)).await;
             assert!(answer.as_ref().is_err_and(is_ill_formed), "{answer:?}");
             assert_eq!(events.note().await, 2, "its arguments were dropped, its init has not run");
             assert_eq!(rt.register(&name, &server), Err(NameError::IllFormed));
@@ -241,7 +228,7 @@ fn srv_043_a_cast_to_nobody_does_nothing() {
             check(rt.named(&name).cast(note(&events, 5)).expect_err("nobody has it"));
         }
         let dead = plain(&rt).await;
-        kill(&rt, dead.pid()).await;
+        support::puppet::kill(&rt, dead.pid()).await;
         check(dead.cast(note(&events, 5)).expect_err("it has ended"));
         events.quiet(&rt).await;
     });
@@ -418,7 +405,7 @@ fn a_via_name_is_given_and_taken_while_its_process_runs() {
         // By another name that is equal.
         assert!(rt.unregister(Name::via(directory.clone(), "a")) && !rt.unregister(&a));
         rt.register(&a, &q).expect("it is free");
-        kill(&rt, p.pid()).await;
+        support::puppet::kill(&rt, p.pid()).await;
         assert_eq!((rt.whereis(&a), rt.whereis(&b)), (Some(q.pid()), None));
         assert_eq!(rt.register(&b, &p), Err(NameError::NoProc));
         // Given and taken many times: nothing is left of it.
@@ -426,7 +413,7 @@ fn a_via_name_is_given_and_taken_while_its_process_runs() {
             rt.register(&b, &q).expect("register");
             assert!(rt.unregister(&b));
         }
-        kill(&rt, q.pid()).await;
+        support::puppet::kill(&rt, q.pid()).await;
         assert!(directory.is_empty());
     });
 }
@@ -485,7 +472,7 @@ fn of_many_starters_one_wins() {
             let winner = winner.expect("one has won");
             assert_eq!(seen, [winner.pid(); 7]);
             assert_eq!(rt.whereis(name), Some(winner.pid()));
-            kill(&rt, winner.pid()).await;
+            support::puppet::kill(&rt, winner.pid()).await;
             assert_eq!(rt.whereis(name), None);
         }
         assert_eq!(inits.load(Relaxed), rounds as u32, "a loser's init never runs");

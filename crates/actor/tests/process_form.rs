@@ -615,7 +615,7 @@ fn a_message_that_the_search_panics_with_is_gone() {
                         Err(_) => break,
                         Ok(is_ready) => assert!(!is_ready),
                     }
-                    yield_once().await;
+                    support::yield_now().await;
                 }
             }
             assert!(matches!(mailbox.try_recv(), Some(Msg::Number(2))));
@@ -625,18 +625,6 @@ fn a_message_that_the_search_panics_with_is_gone() {
         })
         .await;
     });
-}
-
-async fn yield_once() {
-    let mut yielded = false;
-    poll_fn(|cx| {
-        if std::mem::replace(&mut yielded, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
 
 /// The closure may answer a request and give something else back in its place.

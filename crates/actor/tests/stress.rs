@@ -9,12 +9,10 @@
 mod support;
 
 use std::{
-    future::poll_fn,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
-    task::Poll,
     thread,
     time::Duration,
 };
@@ -153,7 +151,7 @@ impl Actor for Chaos {
         match dice.roll(40) {
             0 => return Err(ExitReason::Ignore),
             1 => panic!("{EXPECTED}"),
-            2 => yield_now().await,
+            2 => support::yield_now().await,
             3..10 => cx.trap_exit(Msg::Exit),
             _ => {}
         }
@@ -181,7 +179,7 @@ impl Actor for Chaos {
                     0 => self.kept.push(reply),
                     1 => drop(reply),
                     2 => {
-                        yield_now().await;
+                        support::yield_now().await;
                         reply.send(2);
                     }
                     3 => self.kept.drain(..).for_each(|kept| kept.send(3)),
@@ -208,7 +206,7 @@ impl Actor for Chaos {
 
     async fn terminate(&mut self, _: &ExitReason, cx: &mut Context<Self>) {
         match self.dice.roll(10) {
-            0 => yield_now().await,
+            0 => support::yield_now().await,
             1 => panic!("{EXPECTED}"),
             _ => {}
         }
@@ -239,7 +237,7 @@ impl Chaos {
             4..6 => {
                 futures_util::future::join(ask(&world, &peer), ask(&world, &peer)).await;
             }
-            6..8 => yield_now().await,
+            6..8 => support::yield_now().await,
             8 => rt.sleep(Duration::from_micros(self.dice.roll(300))).await,
             9 => panic!("{EXPECTED}"),
             10 => return Err(ExitReason::custom("own")),
@@ -339,18 +337,6 @@ async fn ask(world: &Arc<World>, peer: &ActorRef<Msg>) {
     let _ = peer.call(|reply| Msg::Ask(load, reply)).timeout(Duration::from_millis(300)).await;
 }
 
-async fn yield_now() {
-    let mut yielded = false;
-    poll_fn(|cx| {
-        if std::mem::replace(&mut yielded, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
-}
-
 /// What a thread outside does.
 async fn drive(rt: Handle, world: Arc<World>, seed: u64, steps: u64) {
     let mut dice = Dice(seed);
@@ -399,7 +385,7 @@ async fn drive(rt: Handle, world: Arc<World>, seed: u64, steps: u64) {
                     world.ends.lock().push(watch);
                 }
             }
-            _ => yield_now().await,
+            _ => support::yield_now().await,
         }
     }
 }

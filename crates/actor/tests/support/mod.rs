@@ -8,7 +8,12 @@
 
 pub mod puppet;
 
-use std::{future::Future, sync::Once, time::Duration};
+use std::{
+    future::{Future, poll_fn},
+    sync::Once,
+    task::Poll,
+    time::Duration,
+};
 
 use whitebeam_actor::Handle;
 use whitebeam_testkit::{Everywhere, Sim};
@@ -63,6 +68,19 @@ pub fn expect_panics() {
             }
         }));
     });
+}
+
+/// Pending once, woken at once.
+pub async fn yield_now() {
+    let mut yielded = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// A size of a test: smaller where each step costs fifty times as much.

@@ -15,7 +15,7 @@ use std::{
 
 use futures_util::future::{BoxFuture, Either, select};
 use parking_lot::Mutex;
-use whitebeam_actor::{Actor, ActorRef, ChildDown, Context, Down, Exit, ExitReason, Handle};
+use whitebeam_actor::{Actor, ActorRef, ChildDown, Context, Down, Exit, ExitReason, Handle, Pid};
 
 pub type Done = Result<(), ExitReason>;
 
@@ -230,6 +230,22 @@ puppet!(
         }
     }
 );
+
+/// A script that says when `init` runs (1) and when the arguments are dropped (2).
+pub fn telling(events: &Events) -> Script<false> {
+    let (ran, dropped) = (events.clone(), events.clone());
+    Script::new().on_drop(move || dropped.send(Event::Note(2))).init_now(move |_| {
+        ran.send(Event::Note(1));
+        Ok(())
+    })
+}
+
+/// Kills a process and waits for its end.
+pub async fn kill(rt: &Handle, pid: Pid) {
+    let gone = rt.down(pid);
+    rt.exit(pid, ExitReason::Kill);
+    gone.await;
+}
 
 /// Starts a plain puppet that does nothing by itself.
 pub async fn plain(rt: &Handle) -> ActorRef<Do<false>> {
