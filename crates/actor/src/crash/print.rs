@@ -73,8 +73,6 @@ impl Window {
 }
 
 /// One write. Panics if stderr is closed.
-// By this name ThreadSanitizer is told not to look into std's stderr (`ci/tsan-std.supp`).
-#[inline(never)]
 #[expect(
     clippy::print_stderr,
     reason = "the channel of last resort, and the one that tests capture"
