@@ -230,7 +230,7 @@ pub(crate) fn make_runtimes(other: &Handle, world: &Arc<World>, seed: u64, stop:
     while !stop.load(Relaxed) {
         world.book.count(Ev::Runtimes);
         let workers = 1 + dice.roll(2) as usize;
-        let Ok(rt) = Runtime::builder().workers(workers).build() else {
+        let Ok(rt) = Runtime::builder().workers(workers).quiet_crashes().build() else {
             return world.book.fault("a second runtime could not be built");
         };
         let few = World::new(FEW);

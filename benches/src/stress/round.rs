@@ -66,6 +66,8 @@ pub(crate) fn run(
     let mut dice = Dice::new(seed);
     let rt = Runtime::builder()
         .workers(options.workers)
+        // Made as always, and not shown: the program asks for thousands.
+        .print_crashes(|_| ())
         .build()
         .map_err(Failure::library("starting a runtime"))?;
     watchdog.look_at(Some(rt.handle()));

@@ -217,7 +217,10 @@ fn a_reply_dropped_by_a_body_that_has_stopped_is_told_the_reason() {
             });
             let call = std::future::IntoFuture::into_future(body.call(Some));
             let told = async {
-                body.cast(None).expect("cast");
+                // Whoever is answered in its first poll may be gone by now.
+                if !is_first_poll {
+                    body.cast(None).expect("cast");
+                }
             };
             let (answer, ()) = futures_util::future::join(call, told).await;
             let Err(CallError::Exit(reason)) = answer else { panic!("{answer:?}") };
