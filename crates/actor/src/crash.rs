@@ -49,7 +49,7 @@ pub(crate) use report::StateText;
 pub use report::{Caller, CrashReport, During};
 
 use crate::{
-    ExitReason,
+    ExitReason, RuntimeEvent,
     cell::{CellPtr, bit},
     contain::contain,
     local, panic_place,
@@ -192,6 +192,7 @@ impl Crashes {
                 }
             }
         }
+        shared.events().tell(|| RuntimeEvent::Crashed(report.clone()));
         self.history.settle(report);
     }
 

@@ -46,6 +46,7 @@ mod cast_wait;
 mod child_ref;
 mod context;
 mod error;
+mod event;
 mod info;
 mod named;
 mod names;
@@ -113,6 +114,7 @@ pub use error::{
     BuildError, CallError, FindError, NameError, SendError, SendFailure, StartError, StopError,
     TypeName,
 };
+pub use event::{EventCounts, RuntimeEvent};
 pub use info::{Info, Status};
 pub use monitor::{Down, DownFuture, MonitorRef};
 pub use named::NamedRef;

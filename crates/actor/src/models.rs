@@ -71,7 +71,7 @@ pub(crate) struct World {
 impl World {
     fn new() -> Arc<Self> {
         let model = Model::new();
-        let shared = Shared::new(crate::crash::Settings::default()).expect("a tag");
+        let shared = Shared::new(crate::shared::Settings::default()).expect("a tag");
         shared.set_scheduler(model.handle().clone());
         Arc::new(World { shared, model })
     }

@@ -14,12 +14,12 @@ use whitebeam_scheduler::{Runnable, Scheduler, Simulation, Task, Time, WorkerMet
 use whitebeam_sync::shim::thread;
 
 use crate::{
-    Actor, ActorRef, BuildError, CrashCounts, CrashReport, ExitReason, FindError, Info, Mailbox,
-    Name, NameError, NamedRef, Pid, RelationsFuture, Rng, ShutdownReport, SpawnOptions, Start,
-    StopOrKill, Stopping, Target,
+    Actor, ActorRef, BuildError, CrashCounts, CrashReport, EventCounts, ExitReason, FindError,
+    Info, Mailbox, Name, NameError, NamedRef, Pid, RelationsFuture, Rng, ShutdownReport,
+    SpawnOptions, Start, StopOrKill, Stopping, Target,
     cell::CellPtr,
     contain::contain,
-    crash, end, info,
+    end, info,
     local::StandIn,
     monitor::DownFuture,
     named,
@@ -27,7 +27,7 @@ use crate::{
     panic_place,
     process::Body,
     relations,
-    shared::Shared,
+    shared::{Settings, Shared},
     shutdown, signal,
     simulate::{Observed, Observer},
     spawn::{self, Relation},
@@ -95,11 +95,11 @@ impl Runtime {
     pub(crate) fn simulation(
         simulation: Simulation,
         observer: Option<&Arc<dyn Observer>>,
-        mut crashes: crash::Settings,
+        mut settings: Settings,
     ) -> Result<Runtime, BuildError> {
         panic_place::install();
-        crashes.is_simulated = true;
-        let shared = Shared::new(crashes).ok_or(BuildError::TooManyRuntimes)?;
+        settings.crashes.is_simulated = true;
+        let shared = Shared::new(settings).ok_or(BuildError::TooManyRuntimes)?;
         shared.set_scheduler(simulation.handle().clone());
         if let Some(observer) = observer {
             shared.set_observed(Observed::new(observer));
@@ -502,6 +502,11 @@ impl Handle {
     /// How many crashes there were.
     pub fn crash_counts(&self) -> CrashCounts {
         self.shared.crashes().counts()
+    }
+
+    /// How many events [`Builder::on_event`]'s hook was told of.
+    pub fn event_counts(&self) -> EventCounts {
+        self.shared.events().counts()
     }
 
     /// Number of worker threads.

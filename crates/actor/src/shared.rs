@@ -32,6 +32,7 @@ use crate::{
     Lookup, Pid, Target,
     cell::{CellPtr, CellRef},
     crash::{self, Crashes},
+    event::{self, Events},
     local,
     names::Names,
     shutdown::Countdown,
@@ -57,10 +58,18 @@ pub(crate) struct Shared {
     /// An address for spawns that were refused.
     nobody: Mutex<Nobody>,
     crashes: Crashes,
+    events: Events,
     /// Set before anything is spawned, in simulated runtimes only.
     observed: OnceLock<Observed>,
     /// See the module's text.
     cells: AtomicIsize,
+}
+
+/// What a runtime's builder sets of it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Settings {
+    pub(crate) crashes: crash::Settings,
+    pub(crate) events: event::Settings,
 }
 
 /// What `Shared::cells` has on top until the runtime has stopped.
@@ -110,7 +119,7 @@ impl Tags {
 
 impl Shared {
     /// A runtime without its scheduler. `None`: no tag is left.
-    pub(crate) fn new(crashes: crash::Settings) -> Option<Arc<Self>> {
+    pub(crate) fn new(settings: Settings) -> Option<Arc<Self>> {
         let tag = TAGS.lock().take()?;
         let shared = Arc::new(Shared {
             scheduler: OnceLock::new(),
@@ -123,7 +132,8 @@ impl Shared {
             countdown: Countdown::default(),
             watches: AtomicU64::new(0),
             nobody: Mutex::new(Nobody::Unknown),
-            crashes: Crashes::new(crashes),
+            crashes: Crashes::new(settings.crashes),
+            events: Events::new(settings.events),
             observed: OnceLock::new(),
             cells: AtomicIsize::new(RUNNING),
         });
@@ -171,6 +181,10 @@ impl Shared {
 
     pub(crate) fn crashes(&self) -> &Crashes {
         &self.crashes
+    }
+
+    pub(crate) fn events(&self) -> &Events {
+        &self.events
     }
 
     pub(crate) fn timeouts(&self) -> &Timeouts {
@@ -346,6 +360,7 @@ impl Shared {
     pub(crate) fn stopped(self: &Arc<Self>) {
         self.timeouts.clear();
         self.crashes.stopped();
+        self.events.stopped();
         let nobody = std::mem::replace(&mut *self.nobody.lock(), Nobody::Stopped);
         drop(nobody);
         // SAFETY: kept by `self`.

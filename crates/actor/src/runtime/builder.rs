@@ -6,10 +6,10 @@ use whitebeam_scheduler::{Scheduler, Simulation};
 
 use super::{Engine, Handle, Runtime};
 use crate::{
-    BuildError, CrashReport,
-    crash::{self, Output},
+    BuildError, CrashReport, RuntimeEvent,
+    crash::Output,
     local, panic_place,
-    shared::Shared,
+    shared::{Settings, Shared},
 };
 
 /// Settings of a [`Runtime`].
@@ -18,7 +18,7 @@ use crate::{
 pub struct Builder {
     workers: Option<usize>,
     name: Option<String>,
-    crashes: crash::Settings,
+    settings: Settings,
 }
 
 impl Builder {
@@ -67,7 +67,7 @@ impl Builder {
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
     pub fn on_crash(mut self, hook: impl Fn(&CrashReport) + Send + Sync + 'static) -> Self {
-        self.crashes.hook = Some(Arc::new(hook));
+        self.settings.crashes.hook = Some(Arc::new(hook));
         self
     }
 
@@ -75,7 +75,7 @@ impl Builder {
     ///
     /// [`CRASH_HISTORY`]: crate::CRASH_HISTORY
     pub fn crash_history(mut self, reports: usize) -> Self {
-        self.crashes.history = Some(reports);
+        self.settings.crashes.history = Some(reports);
         self
     }
 
@@ -86,23 +86,33 @@ impl Builder {
     /// Where a block tells of a panic, Rust's own message of it is left out; not if `RUST_BACKTRACE` asks for
     /// more, and never that of a hook of the program's own.
     pub fn quiet_crashes(mut self) -> Self {
-        self.crashes.output = Output::Quiet;
+        self.settings.crashes.output = Output::Quiet;
         self
     }
 
     /// Blocks go to `writer` instead of stderr, whether there is a hook or not, also if the runtime is simulated.
     /// Called by workers, perhaps by several at the same time, each time with one or more whole lines.
     pub fn print_crashes(mut self, writer: impl Fn(&str) + Send + Sync + 'static) -> Self {
-        self.crashes.output = Output::To(Arc::new(writer));
+        self.settings.crashes.output = Output::To(Arc::new(writer));
         self
     }
 
-    /// As [`Runtime::simulated`], with what was set of crashes; workers and name have no effect.
+    /// Has `hook` called with each [event](RuntimeEvent) of the runtime.
+    ///
+    /// Whoever found the event calls it: a worker, outside of any process, or the thread that watches the workers;
+    /// several may at the same time. Send the event on if it is to be worked with. A panic in it goes no further,
+    /// and is [counted](Handle::event_counts). It is dropped when the runtime has stopped, so it may hold a handle.
+    pub fn on_event(mut self, hook: impl Fn(&RuntimeEvent) + Send + Sync + 'static) -> Self {
+        self.settings.events.hook = Some(Arc::new(hook));
+        self
+    }
+
+    /// As [`Runtime::simulated`], with what was set of crashes and events; workers and name have no effect.
     ///
     /// # Errors
     /// No tag for pids is left.
     pub fn build_simulated(self, seed: u64) -> Result<Runtime, BuildError> {
-        Runtime::simulation(Simulation::new(seed), None, self.crashes)
+        Runtime::simulation(Simulation::new(seed), None, self.settings)
     }
 
     /// Starts the workers.
@@ -112,7 +122,7 @@ impl Builder {
     /// runtimes are alive in this program.
     pub fn build(self) -> Result<Runtime, BuildError> {
         panic_place::install();
-        let shared = Shared::new(self.crashes).ok_or(BuildError::TooManyRuntimes)?;
+        let shared = Shared::new(self.settings).ok_or(BuildError::TooManyRuntimes)?;
         let (start, stop) = (Arc::downgrade(&shared), Arc::downgrade(&shared));
         let mut builder = Scheduler::builder()
             .name(self.name.unwrap_or_else(|| "whitebeam".to_owned()))

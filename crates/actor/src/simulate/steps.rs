@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use whitebeam_scheduler::{Choices, Simulation, Time};
 
 use super::Observer;
-use crate::{BuildError, Runtime, crash::Settings, local::StandIn};
+use crate::{BuildError, Runtime, local::StandIn, shared::Settings};
 
 /// The engine of a simulated runtime, in the hands of who drives it: [`Runtime::steps`].
 pub struct Steps<'a> {

@@ -1,0 +1,95 @@
+//! What a runtime tells of itself while it runs: to a hook, and from there to logs and metrics.
+//!
+//! An event is told by whoever found it: a worker, at the end of what it was doing, or the thread that watches the
+//! workers. It is made only if somebody wants it, and never on the way of a message. A panic of the hook's goes no
+//! further and is counted. The hook may hold a handle: it is taken out when the runtime has stopped.
+
+use std::{fmt, sync::Arc};
+
+use whitebeam_sync::shim::{
+    Mutex,
+    atomic::{AtomicU64, Ordering},
+};
+
+use crate::{CrashReport, contain::contain, local};
+
+/// Something that a runtime tells of itself: [`Builder::on_event`](crate::Builder::on_event).
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum RuntimeEvent {
+    /// A process ended abnormally by its own code. Told with its block, if that is printed: after links, monitors,
+    /// the parent and the caller of the request in hand were told.
+    Crashed(Arc<CrashReport>),
+}
+
+/// How many events there were: [`Handle::event_counts`](crate::Handle::event_counts).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EventCounts {
+    /// Events given to the hook since the runtime was built.
+    pub told: u64,
+    /// Calls of the hook that panicked.
+    pub panics: u64,
+}
+
+/// Called with each event.
+pub(crate) type Hook = dyn Fn(&RuntimeEvent) + Send + Sync;
+
+/// What a runtime is to do with events: the part of its builder.
+#[derive(Clone, Default)]
+pub(crate) struct Settings {
+    pub(crate) hook: Option<Arc<Hook>>,
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings").field("hook", &self.hook.is_some()).finish()
+    }
+}
+
+/// Who is told of a runtime's events.
+pub(crate) struct Events {
+    /// Taken out when the runtime has stopped.
+    hook: Mutex<Option<Arc<Hook>>>,
+    told: AtomicU64,
+    panics: AtomicU64,
+}
+
+impl Events {
+    pub(crate) fn new(settings: Settings) -> Self {
+        Events {
+            hook: Mutex::new(settings.hook),
+            told: AtomicU64::new(0),
+            panics: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn counts(&self) -> EventCounts {
+        EventCounts {
+            told: self.told.load(Ordering::Relaxed),
+            panics: self.panics.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Tells whoever wants to know. `event` is made only then; it runs no code of the user's and takes no lock.
+    #[cold]
+    pub(crate) fn tell(&self, event: impl FnOnce() -> RuntimeEvent) {
+        let Some(hook) = self.hook.lock().clone() else { return };
+        let event = event();
+        self.told.fetch_add(1, Ordering::Relaxed);
+        // The clone goes inside: the hook may be dropped here, and is the user's.
+        self.contained(move || hook(&event));
+    }
+
+    /// The workers are gone: what may hold a handle goes.
+    pub(crate) fn stopped(&self) {
+        let hook = self.hook.lock().take();
+        self.contained(|| drop(hook));
+    }
+
+    fn contained(&self, f: impl FnOnce()) {
+        if local::outside(|| contain(f)).is_err() {
+            self.panics.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
