@@ -110,6 +110,9 @@ pub(crate) enum Work {
     /// Big: 1,000 actors, each sends 1,000 pings to random others and waits for each pong (M msg/s)
     #[command(name = "W9", alias = "w9")]
     W9(Common),
+    /// 1,000,000 one-shot timers, due over 2 to 4 s (lateness in ms; CPU s)
+    #[command(name = "W11", alias = "w11")]
+    W11(Common),
     /// Kill of an actor with 1,000,000 unread messages, 10 us of work each (ms)
     #[command(name = "W13", alias = "w13")]
     W13(Common),

@@ -5,6 +5,7 @@
 //! five repetitions, each in a runtime of its own that is made before and ended after the clock
 //! runs; median, minimum and maximum.
 
+pub(crate) mod w11_timers;
 pub(crate) mod w13_kill_backlog;
 pub(crate) mod w1_ping_pong;
 pub(crate) mod w1b_pairs;
@@ -64,6 +65,7 @@ pub(crate) fn run(work: &Work) -> Result<(Vec<Figure>, bool), Failure> {
             Ok((w8_shutdown::run("W8b", &common.plan(), burning)?, common.json))
         }
         Work::W9(common) => plain(common, w9_big::run),
+        Work::W11(common) => plain(common, w11_timers::run),
         Work::W13(common) => plain(common, w13_kill_backlog::run),
         Work::Idle(common) => plain(common, idle::run),
     }

@@ -11,6 +11,7 @@
 //!   the collector (`crossbeam-epoch`) next: [`all_back`] does. Threads that nobody joins (the watch of a shutdown)
 //!   take a moment to end.
 
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -27,19 +28,24 @@ const STEPS: usize = 32;
 
 /// Makes what the process keeps for good whatever it does. `workers`: of each runtime.
 pub(crate) fn warm_up(workers: usize) {
-    // All wait at once, so that each is known to the table.
-    let (waiting, changed) = (Mutex::new(0), Condvar::new());
+    // All wait at once, so that each is known to the table. Joined one by one: how a scope of threads ends is
+    // nothing that a sanitizer sees.
     let all = THREADS + workers;
-    thread::scope(|scope| {
-        for _ in 0..all {
-            scope.spawn(|| {
-                let mut count = waiting.lock();
-                *count += 1;
-                changed.notify_all();
-                changed.wait_while(&mut count, |count| *count < all);
-            });
+    let place = Arc::new((Mutex::new(0), Condvar::new()));
+    let wait = |place: Arc<(Mutex<usize>, Condvar)>| {
+        move || {
+            let (waiting, changed) = &*place;
+            let mut count = waiting.lock();
+            *count += 1;
+            changed.notify_all();
+            changed.wait_while(&mut count, |count| *count < all);
         }
-    });
+    };
+    let threads: Vec<_> = (0..all).map(|_| thread::spawn(wait(place.clone()))).collect();
+    for thread in threads {
+        // None panics.
+        let _ = thread.join();
+    }
 }
 
 /// Lets the collector free what nobody looks at any more.

@@ -5,6 +5,8 @@ mod watch;
 
 use std::{fmt, future::Future, marker::PhantomData, ptr, time::Duration};
 
+use whitebeam_scheduler::Time;
+
 use crate::{
     Actor, ActorRef, ChildDown, ChildKey, Exit, ExitReason, Handle, Mailbox, MonitorRef, Pid, Rng,
     SpawnOptions, Start, StartInfo, StartReply, Target, TimerRef,
@@ -12,7 +14,7 @@ use crate::{
     children::{self, Stop, StopChild, StopChildren},
     end::{self, How},
     ext::Ext,
-    idle, link, message,
+    idle, later, link, message,
     monitor::{self, Down},
     oneshot::oneshot,
     process::{self, Body},
@@ -279,26 +281,61 @@ impl<A: Actor> Context<A> {
     }
 
     /// Sends this actor a message after a time: never early, and not at all if it ends before.
+    ///
+    /// How late: a slice of work (50 us) and the system's wake-up of a thread that sleeps; more while every worker
+    /// is inside a handler that takes longer. Timers of one process that are due at different times come in that
+    /// order.
+    ///
+    /// For what another process or no process is to be sent later there are [`ActorRef::cast_after`],
+    /// [`Handle::exit_after`] and [`Handle::run_after`].
+    ///
+    /// # Panics
+    /// The time is of more than 2^63 ms.
+    #[track_caller]
     pub fn send_after(&mut self, after: Duration, msg: A::Msg) -> TimerRef {
+        let deadline = later::deadline(self.own().shared(), after);
         // SAFETY: see above the impl.
-        unsafe { timer::after(self.own(), after, msg) }
+        unsafe { timer::at(self.own(), deadline, msg) }
     }
 
-    /// Sends this actor a message every `period`, first after one. The beat is kept; ticks that were
-    /// missed are skipped.
+    /// Sends this actor a message at a time of the runtime's clock ([`Handle::now`]): never early, and soon if it
+    /// is past. As [`send_after`](Self::send_after) otherwise.
+    pub fn send_at(&mut self, at: Time, msg: A::Msg) -> TimerRef {
+        // SAFETY: see above the impl.
+        unsafe { timer::at(self.own(), at, msg) }
+    }
+
+    /// Sends this actor a message every `period`, first after one.
+    ///
+    /// The beat is kept: ticks are due at whole periods after the first, however late one was. Those that were
+    /// missed while the process did not look at its mailbox, in a handler that took longer than a period, are
+    /// skipped: one comes for all of them. It ends with the process, or when it is [cancelled](Self::cancel).
+    ///
+    /// # Panics
+    /// The period is of more than 2^63 ms.
+    #[track_caller]
     pub fn interval(
         &mut self,
         period: Duration,
         f: impl FnMut() -> A::Msg + Send + 'static,
     ) -> TimerRef {
+        let first = later::deadline(self.own().shared(), period);
         // SAFETY: see above the impl.
-        unsafe { timer::every(self.own(), period, f) }
+        unsafe { timer::every(self.own(), first, period, f) }
     }
 
-    /// Takes a timer back: the time that was left, or `None` if it has fired.
+    /// Takes a timer back: the time that was left, or `None` if it has fired, was cancelled before or is another
+    /// process's. It fires or was cancelled, never both.
     pub fn cancel(&mut self, timer: TimerRef) -> Option<Duration> {
         // SAFETY: see above the impl.
         unsafe { timer::cancel(self.own(), timer) }
+    }
+
+    /// The time until a timer is due: of an interval, until its next tick. `None`: as for
+    /// [`cancel`](Self::cancel).
+    pub fn time_left(&mut self, timer: TimerRef) -> Option<Duration> {
+        // SAFETY: see above the impl.
+        unsafe { timer::time_left(self.own(), timer) }
     }
 
     /// Handles `msg` if nothing else comes for `after`, counted from the end of this handler: OTP's timeout.

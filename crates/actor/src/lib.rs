@@ -48,6 +48,7 @@ mod context;
 mod error;
 mod event;
 mod info;
+mod later;
 mod named;
 mod names;
 mod options;
@@ -116,6 +117,7 @@ pub use error::{
 };
 pub use event::{EventCounts, RuntimeEvent};
 pub use info::{Info, Status};
+pub use later::Later;
 pub use monitor::{Down, DownFuture, MonitorRef};
 pub use named::NamedRef;
 pub use names::{Directory, Name, Registrant, Registry};
@@ -135,7 +137,7 @@ pub use signal::Exit;
 pub use start::{Start, StartReply};
 pub use stop::{StopOrKill, StopOutcome, Stopping};
 pub use timer::TimerRef;
-pub use whitebeam_scheduler::{Sleep, Task, WorkerMetrics};
+pub use whitebeam_scheduler::{Sleep, Task, Time, WorkerMetrics};
 
 /// A panic in an actor cannot be caught when it aborts the program: said once, at the start.
 #[expect(clippy::print_stderr, reason = "there is no other channel before any subscriber is set")]

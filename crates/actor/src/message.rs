@@ -169,6 +169,12 @@ pub(crate) fn push(to: CellPtr, node: NonNull<Node>) -> Push {
     unsafe { to.header().inbox.push(node, node, 1) }
 }
 
+/// As [`push`], of a node that [`uncounted`] made.
+pub(crate) fn push_uncounted(to: CellPtr, node: NonNull<Node>) -> Push {
+    // SAFETY: as for `push`.
+    unsafe { to.header().inbox.push(node, node, 0) }
+}
+
 /// A refused node as an error's body.
 #[cold]
 pub(crate) fn refused<M: 'static>(node: NonNull<Node>) -> Refused<M> {

@@ -140,6 +140,14 @@ impl<M: Send + 'static> NamedRef<M> {
         request::call_named(self.place.clone(), f)
     }
 
+    pub(crate) fn cell(&self) -> Result<CellRef, &'static SendFailure> {
+        self.place.find()
+    }
+
+    pub(crate) fn runtime(&self) -> &Handle {
+        &self.place.handle
+    }
+
     /// The address of the process that has the name now.
     ///
     /// # Errors

@@ -44,7 +44,7 @@ use whitebeam_sync::{
 use crate::{
     SendError, SendFailure, call,
     cell::CellPtr,
-    message::{self, tag},
+    message::{self, Carried, tag},
 };
 
 /// The way from a `Sub` to the messages of some actor.
@@ -241,6 +241,16 @@ impl<Sub> NarrowNode<Sub> {
         free: free::<Sub>,
         dispose: dispose::<Sub>,
     };
+    /// Of a timer.
+    const UNCOUNTED: NodeVt = NodeVt { counted: false, ..Self::VT };
+}
+
+/// A message for an actor at the end of the way that the runtime sends in the user's name.
+pub(crate) fn carried_uncounted<Sub: Send + 'static>(via: &Via<Sub>, msg: Sub) -> Carried {
+    let node = Node::new(const { &NarrowNode::<Sub>::UNCOUNTED });
+    let whole = Box::into_raw(Box::new(NarrowNode { node, way: via.way.clone(), sub: msg }));
+    // SAFETY: a box is not null.
+    Carried::adopt(unsafe { NonNull::new_unchecked(whole) }.cast())
 }
 
 /// As [`reference::cast`](crate::reference::cast), to an actor at the end of the way.

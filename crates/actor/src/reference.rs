@@ -149,6 +149,10 @@ impl<M> ActorRef<M> {
         (self.cell, self.via)
     }
 
+    pub(crate) fn parts(&self) -> (&CellRef, Option<&Via<M>>) {
+        (&self.cell, self.via.as_ref())
+    }
+
     pub(crate) fn into_cell(self) -> CellRef {
         self.cell
     }
@@ -222,6 +226,18 @@ pub(crate) fn cast<M: Send + 'static>(cell: CellPtr, msg: M) -> Result<(), SendE
             Ok(())
         }
         Push::Closed => Err(SendError(message::refused(node), &SendFailure::NoProc)),
+    }
+}
+
+/// As [`cast`], of a message that the runtime sends in the user's name.
+pub(crate) fn cast_uncounted<M: Send + 'static>(cell: CellPtr, msg: M) -> Result<(), SendError<M>> {
+    let node = message::uncounted(msg);
+    match message::push_uncounted(cell, node) {
+        Push::Closed => Err(SendError(message::refused(node), &SendFailure::NoProc)),
+        push => {
+            cell.follow(push);
+            Ok(())
+        }
     }
 }
 

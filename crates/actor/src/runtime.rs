@@ -2,12 +2,20 @@
 #![expect(unsafe_code, reason = "disposes of what a run queue held when its workers stopped")]
 
 mod builder;
+mod spawner;
 #[cfg(all(test, not(loom)))]
 mod tests;
 
 pub use builder::Builder;
+pub use spawner::RuntimeSpawner;
 
-use std::{fmt, future::Future, ops::Deref, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    future::Future,
+    ops::Deref,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use parking_lot::Mutex;
 use whitebeam_scheduler::{Runnable, Scheduler, Simulation, Task, Time, WorkerMetrics};
@@ -22,15 +30,10 @@ use crate::{
     end, info,
     local::StandIn,
     monitor::DownFuture,
-    named,
-    oneshot::oneshot,
-    panic_place,
-    process::Body,
-    relations,
+    named, panic_place, relations,
     shared::{Settings, Shared},
     shutdown, signal,
     simulate::{Observed, Observer},
-    spawn::{self, Relation},
 };
 
 /// A scheduler with its processes. Several may live in one program; nothing is shared between them.
@@ -58,13 +61,6 @@ const STOP_WAIT: Duration = Duration::from_millis(20);
 #[derive(Clone)]
 pub struct Handle {
     shared: Arc<Shared>,
-}
-
-/// Starts processes with options: [`Handle::with`].
-#[must_use = "options do nothing until something is started with them"]
-pub struct RuntimeSpawner<'a> {
-    handle: &'a Handle,
-    options: SpawnOptions,
 }
 
 impl Runtime {
@@ -219,6 +215,10 @@ impl Handle {
         Handle { shared: cell.shared().arc() }
     }
 
+    pub(crate) fn weak(&self) -> Weak<Shared> {
+        Arc::downgrade(&self.shared)
+    }
+
     pub(crate) fn shared(&self) -> &Shared {
         &self.shared
     }
@@ -283,6 +283,11 @@ impl Handle {
         F: Future<Output: Send + 'static> + Send + 'static,
     {
         self.shared.scheduler().spawn(future)
+    }
+
+    /// The moment on the runtime's clock; virtual if the runtime is simulated.
+    pub fn now(&self) -> Time {
+        self.shared.scheduler().now()
     }
 
     /// Time since the runtime was built, by its clock; virtual if the runtime is simulated.
@@ -539,42 +544,6 @@ impl Handle {
     }
 }
 
-impl RuntimeSpawner<'_> {
-    fn go<A: Actor>(
-        self,
-        args: A::Args,
-        ack: Option<crate::StartReply<A::Msg>>,
-    ) -> ActorRef<A::Msg> {
-        let shared = &self.handle.shared;
-        match spawn::spawn::<A>(shared, args, self.options, None, ack, Relation::Plain(None)) {
-            Ok(spawned) => ActorRef::from_cell(spawned.cell),
-            Err(refused) => refused.answer(shared),
-        }
-    }
-
-    /// As [`Handle::spawn`].
-    pub fn spawn<A: Actor>(self, args: A::Args) -> ActorRef<A::Msg> {
-        self.go::<A>(args, None)
-    }
-
-    /// As [`Handle::spawn_fn`].
-    pub fn spawn_fn<M, F, Fut>(self, f: F) -> ActorRef<M>
-    where
-        M: Send + 'static,
-        F: FnOnce(Mailbox<M>) -> Fut + Send + 'static,
-        Fut: Future<Output = Result<(), ExitReason>> + Send + 'static,
-    {
-        self.spawn::<Body<M, F, Fut>>(f)
-    }
-
-    /// As [`Handle::start`].
-    pub fn start<A: Actor>(self, args: A::Args) -> Start<A::Msg> {
-        let (reply, answer) = oneshot();
-        let process = self.go::<A>(args, Some(reply)).into_cell();
-        Start::of(process, None, answer)
-    }
-}
-
 impl fmt::Debug for Runtime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Runtime({} workers)", self.handle.workers())
@@ -584,11 +553,5 @@ impl fmt::Debug for Runtime {
 impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Handle({} workers)", self.workers())
-    }
-}
-
-impl fmt::Debug for RuntimeSpawner<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RuntimeSpawner({:?})", self.options)
     }
 }

@@ -39,7 +39,6 @@ use crate::{
     simulate::Observed,
     spawn,
     timeouts::Timeouts,
-    timer::Timers,
 };
 
 /// See the module's text.
@@ -51,7 +50,6 @@ pub(crate) struct Shared {
     closing: AtomicBool,
     names: Names,
     timeouts: Arc<Timeouts>,
-    timers: Timers,
     countdown: Countdown,
     /// Numbers the monitors of who is no process.
     watches: AtomicU64,
@@ -128,7 +126,6 @@ impl Shared {
             closing: AtomicBool::new(false),
             names: Names::default(),
             timeouts: Timeouts::new(),
-            timers: Timers::new(),
             countdown: Countdown::default(),
             watches: AtomicU64::new(0),
             nobody: Mutex::new(Nobody::Unknown),
@@ -139,7 +136,6 @@ impl Shared {
         });
         shared.slab.set_user(Arc::as_ptr(&shared).cast());
         shared.timeouts.attach(Arc::downgrade(&shared));
-        shared.timers.attach(Arc::downgrade(&shared));
         // The reference of the cells, released by `add_cells`.
         std::mem::forget(Arc::clone(&shared));
         Some(shared)
@@ -189,10 +185,6 @@ impl Shared {
 
     pub(crate) fn timeouts(&self) -> &Timeouts {
         &self.timeouts
-    }
-
-    pub(crate) fn timers(&self) -> &Timers {
-        &self.timers
     }
 
     pub(crate) fn countdown(&self) -> &Countdown {

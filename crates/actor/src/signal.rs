@@ -9,7 +9,7 @@
     reason = "naming a place through a pointer and using it are one access"
 )]
 
-use std::ptr::NonNull;
+use std::{ptr::NonNull, sync::Arc};
 
 use whitebeam_sync::{
     inbox::{Cursor, Push},
@@ -25,7 +25,7 @@ use crate::{
     deadlock::{self, Chase},
     end,
     ext::Ext,
-    link,
+    later, link,
     message::{self, Carried, tag},
     monitor::{self, Watcher},
     simulate::{self, Event, SignalKind},
@@ -66,6 +66,10 @@ pub(crate) enum Signal {
     Relations { reply: Reply<Option<Relations>> },
     /// The receiver is to end in order, by whoever asks for it.
     Stop { reason: ExitReason },
+    /// A message that is to come to the receiver later.
+    Later(Arc<later::Inner>),
+    /// It was cancelled.
+    NotLater(Arc<later::Inner>),
     /// Somebody looks for a cycle of calls.
     Chase(Box<Chase>),
 }
@@ -177,6 +181,8 @@ pub(crate) unsafe fn receive(cell: CellPtr, cursor: &mut Cursor, node: NonNull<N
         // SAFETY: the caller is the owner.
         Signal::Relations { reply } => reply.send(Some(unsafe { Relations::of(cell) })),
         Signal::Stop { reason } => end::doom(cell, reason, end::How::Asked),
+        Signal::Later(later) => timer::set_later(cell, later),
+        Signal::NotLater(later) => timer::forget(cell, &later),
         Signal::Chase(chase) => deadlock::receive(cell, chase),
     }
     // SAFETY: the body is out, and the node is this cursor's.
@@ -202,6 +208,8 @@ fn tell(cell: CellPtr, signal: &Signal) {
         | Signal::UnlinkKnown { .. }
         | Signal::Aliased { .. }
         | Signal::Relations { .. }
+        | Signal::Later(_)
+        | Signal::NotLater(_)
         | Signal::Chase(_) => return,
         Signal::Stop { reason } => SignalKind::ExitSignal { from: None, reason, link: false },
     };
@@ -239,12 +247,17 @@ pub(crate) unsafe fn receive_late(
             let _ = contain(|| drop(message));
         }
         Signal::Relations { reply } => reply.send(None),
+        Signal::Later(later) => {
+            // With the message, which is the user's.
+            let _ = contain(|| drop(later.take_message()));
+        }
         Signal::Exit { .. }
         | Signal::Stop { .. }
         | Signal::Demonitor { .. }
         | Signal::Down { .. }
         | Signal::Timer { .. }
         | Signal::UnlinkKnown { .. }
+        | Signal::NotLater(_)
         | Signal::Chase(_) => {}
     }
     // SAFETY: the body is out, and the node is this cursor's.

@@ -113,7 +113,7 @@ fn tim_004_the_message_comes_as_it_is() {
 fn tim_005_long_timers_are_legal() {
     everywhere(|rt| async move {
         let (puppet, events) = (plain(&rt).await, Events::new());
-        for long in [ms(1 << 31), ms(1 << 32), Duration::MAX] {
+        for long in [ms(1 << 31), ms(1 << 32), ms(1 << 63)] {
             let timer = after(&puppet, &events, long, 1).await;
             rt.sleep(ms(20)).await;
             let left = ask(&puppet, move |cx| cx.cancel(timer)).await.expect("far away");

@@ -28,6 +28,12 @@ fn srv_014_an_invalid_limit_is_no_limit() {
     do_not_compile("tests/ui/rows/srv_014.rs");
 }
 
+/// By types: what is no timer is neither cancelled nor read.
+#[test]
+fn tim_010_what_is_no_timer_is_not_cancelled() {
+    do_not_compile("tests/ui/rows/tim_010.rs");
+}
+
 #[expect(clippy::print_stdout, reason = "a test says why it was left out")]
 fn do_not_compile(programs: &str) {
     let compiler = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
