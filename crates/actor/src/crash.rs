@@ -47,12 +47,14 @@ pub use history::CRASH_HISTORY;
 pub use print::CRASHES_PRINTED_PER_SECOND;
 pub(crate) use report::StateText;
 pub use report::{Caller, CrashReport, During};
+#[cfg(feature = "tracing")]
+pub(crate) use report::{name_of, text_of as reason_of};
 
 use crate::{
     ExitReason, RuntimeEvent,
     cell::{CellPtr, bit},
     contain::contain,
-    local, panic_place,
+    event, local, panic_place,
     shared::Shared,
 };
 use history::History;
@@ -154,13 +156,13 @@ impl Crashes {
         }
     }
 
-    /// Whether a panic that ends a process is told on stderr by its block.
+    /// Whether a panic that ends a process is told on stderr by its block, or by a subscriber.
     pub(crate) fn tells_on_stderr(&self) -> bool {
         self.is_on_stderr
     }
 
     fn is_printing(&self) -> bool {
-        self.is_on_stderr || self.writer.lock().is_some()
+        (self.is_on_stderr && !event::subscriber_tells_crashes()) || self.writer.lock().is_some()
     }
 
     /// The workers are gone: what is left to say is said, and what may hold a handle goes.

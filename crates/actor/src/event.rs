@@ -4,6 +4,9 @@
 //! workers. It is made only if somebody wants it, and never on the way of a message. A panic of the hook's goes no
 //! further and is counted. The hook may hold a handle: it is taken out when the runtime has stopped.
 
+#[cfg(feature = "tracing")]
+mod trace;
+
 use std::{fmt, sync::Arc};
 
 use whitebeam_sync::shim::{
@@ -47,6 +50,19 @@ impl fmt::Debug for Settings {
     }
 }
 
+/// Whether a subscriber of the program's takes crashes, and says what is to be said of them.
+pub(crate) fn subscriber_tells_crashes() -> bool {
+    #[cfg(feature = "tracing")]
+    return contain(trace::wants_crashes).unwrap_or(false);
+    #[cfg(not(feature = "tracing"))]
+    return false;
+}
+
+/// Whether the program may have a subscriber.
+fn has_subscriber() -> bool {
+    cfg!(feature = "tracing")
+}
+
 /// Who is told of a runtime's events.
 pub(crate) struct Events {
     /// Taken out when the runtime has stopped.
@@ -74,11 +90,19 @@ impl Events {
     /// Tells whoever wants to know. `event` is made only then; it runs no code of the user's and takes no lock.
     #[cold]
     pub(crate) fn tell(&self, event: impl FnOnce() -> RuntimeEvent) {
-        let Some(hook) = self.hook.lock().clone() else { return };
+        let hook = self.hook.lock().clone();
+        if hook.is_none() && !has_subscriber() {
+            return;
+        }
         let event = event();
-        self.told.fetch_add(1, Ordering::Relaxed);
-        // The clone goes inside: the hook may be dropped here, and is the user's.
-        self.contained(move || hook(&event));
+        // A subscriber is the user's code as well.
+        #[cfg(feature = "tracing")]
+        self.contained(|| trace::emit(&event));
+        if let Some(hook) = hook {
+            self.told.fetch_add(1, Ordering::Relaxed);
+            // The clone goes inside: the hook may be dropped here, and is the user's.
+            self.contained(move || hook(&event));
+        }
     }
 
     /// The workers are gone: what may hold a handle goes.

@@ -299,7 +299,7 @@ impl<A: Actor> fmt::Display for StateText<'_, A> {
 }
 
 /// The text of a reason, cut. What it carries is the user's: a panic in its formatting is said.
-pub(super) fn text_of(reason: &ExitReason) -> String {
+pub(crate) fn text_of(reason: &ExitReason) -> String {
     match contain(|| bounded(CrashReport::REASON_MAX, reason)) {
         Ok(text) => text,
         Err(panic) => format!("a value whose text panicked: {}", bounded(256, &panic)),
@@ -310,7 +310,7 @@ pub(super) fn text_of(reason: &ExitReason) -> String {
 pub(super) const NAME_MAX: usize = 160;
 
 /// The text of a name, cut. A value's is the user's, as above.
-pub(super) fn name_of(name: &Name) -> String {
+pub(crate) fn name_of(name: &Name) -> String {
     match contain(|| bounded(NAME_MAX, &format_args!("{name:?}"))) {
         Ok(text) => text,
         Err(_) => "a name whose text panicked".to_owned(),

@@ -81,7 +81,7 @@ impl Builder {
 
     /// Crashes are not printed. Unless said otherwise each is, to stderr, as one block of lines, at most
     /// [`CRASHES_PRINTED_PER_SECOND`](crate::CRASHES_PRINTED_PER_SECOND); but not if there is a
-    /// [hook](Self::on_crash) or the runtime is simulated.
+    /// [hook](Self::on_crash), a `tracing` subscriber that takes them (docs/events.md), or the runtime is simulated.
     ///
     /// Where a block tells of a panic, Rust's own message of it is left out; not if `RUST_BACKTRACE` asks for
     /// more, and never that of a hook of the program's own.

@@ -1,0 +1,161 @@
+//! Events of a runtime as `tracing` events, for whatever subscriber the program has set.
+//!
+//! By `tracing-core` alone: its macros' crate brings two more packages and nothing that is used here. Targets, names and fields
+//! are part of the crate's contract (`docs/events.md`), so they stand in one list each, which a test holds to that
+//! page. An event that nobody is interested in costs a load.
+
+use tracing_core::{
+    Event, Kind, Level, Metadata,
+    callsite::{Callsite, DefaultCallsite},
+    dispatcher,
+    field::{Value, display},
+    identify_callsite,
+};
+
+use super::RuntimeEvent;
+use crate::{CrashReport, ExitReason, Name, Pid, crash};
+
+/// One kind of event: its place in the program as `tracing` knows it.
+macro_rules! kind {
+    ($site:ident, $meta:ident, $name:literal, $target:literal, $level:ident, [$($field:literal),* $(,)?]) => {
+        static $site: DefaultCallsite = DefaultCallsite::new(&$meta);
+        static $meta: Metadata<'static> = Metadata::new(
+            $name,
+            $target,
+            Level::$level,
+            None,
+            None,
+            Some(module_path!()),
+            tracing_core::field::FieldSet::new(&[$($field),*], identify_callsite!(&$site)),
+            Kind::EVENT,
+        );
+    };
+}
+
+kind!(
+    CRASH,
+    CRASH_META,
+    "crash",
+    "whitebeam::crash",
+    ERROR,
+    [
+        "message",
+        "pid",
+        "name",
+        "label",
+        "actor",
+        "parent",
+        "during",
+        "reason",
+        "panic_place",
+        "message_type",
+        "attempt",
+        "handled",
+        "unread",
+        "links",
+        "state",
+    ]
+);
+
+/// Whether a subscriber wants this kind.
+fn is_wanted(site: &'static DefaultCallsite) -> bool {
+    let interest = site.interest();
+    if interest.is_never() {
+        return false;
+    }
+    interest.is_always() || dispatcher::get_default(|current| current.enabled(site.metadata()))
+}
+
+/// Whether a subscriber will be told of crashes.
+pub(crate) fn wants_crashes() -> bool {
+    is_wanted(&CRASH)
+}
+
+/// Tells the subscriber.
+pub(crate) fn emit(event: &RuntimeEvent) {
+    match event {
+        RuntimeEvent::Crashed(report) => crashed(report),
+    }
+}
+
+/// A field whose value may be absent.
+type Field<'a> = Option<&'a dyn Value>;
+
+fn dispatch<const N: usize>(meta: &'static Metadata<'static>, values: [Field<'_>; N]) {
+    let mut fields = meta.fields().iter();
+    // As many fields as values: both are written out side by side.
+    let values = values.map(|value| match fields.next() {
+        Some(field) => (field, value),
+        None => unreachable!("a value without a field"),
+    });
+    let values = values.each_ref().map(|(field, value)| (field, *value));
+    Event::dispatch(meta, &meta.fields().value_set(&values));
+}
+
+fn crashed(report: &CrashReport) {
+    if !is_wanted(&CRASH) {
+        return;
+    }
+    let pid = |pid: Pid| display(pid);
+    let text = |name: &Option<Name>| name.as_ref().map(crash::name_of);
+    let (name, label) = (text(&report.name), text(&report.label));
+    let reason = crash::reason_of(&report.reason);
+    let place = match &report.reason {
+        ExitReason::Panic(panic) => panic.location(),
+        _ => None,
+    };
+    let message = format!("{} crashed: {}: {reason}", report.pid, report.actor);
+    let (own, parent) = (pid(report.pid), report.parent.map(pid));
+    let during = display(report.during);
+    dispatch(
+        &CRASH_META,
+        [
+            Some(&message.as_str()),
+            Some(&own),
+            name.as_ref().map(|name| name as &dyn Value),
+            label.as_ref().map(|label| label as &dyn Value),
+            Some(&report.actor),
+            parent.as_ref().map(|parent| parent as &dyn Value),
+            Some(&during),
+            Some(&reason.as_str()),
+            place.as_ref().map(|place| place as &dyn Value),
+            Some(&report.message_type),
+            Some(&report.attempt),
+            Some(&report.handled),
+            Some(&report.unread),
+            Some(&report.link_count),
+            report.state.as_ref().map(|state| state as &dyn Value),
+        ],
+    );
+}
+
+/// The kinds, for the test that holds `docs/events.md` to them.
+#[cfg(test)]
+static KINDS: [&Metadata<'static>; 1] = [&CRASH_META];
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::KINDS;
+
+    /// A row for each kind: target, name, level and all fields in order.
+    #[test]
+    fn the_page_of_events_lists_each_kind_with_its_fields() {
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/events.md");
+        let page = std::fs::read_to_string(page).expect("the page of events");
+        let rows: Vec<&str> =
+            page.lines().filter(|line| line.starts_with("| `whitebeam")).collect();
+        for kind in KINDS {
+            let fields: Vec<String> =
+                kind.fields().iter().skip(1).map(|field| format!("`{}`", field.name())).collect();
+            let row = format!(
+                "| `{}` | `{}` | {} | {} |",
+                kind.target(),
+                kind.name(),
+                kind.level(),
+                fields.join(", ")
+            );
+            assert!(rows.contains(&row.as_str()), "docs/events.md lacks this row:\n{row}");
+        }
+        assert_eq!(rows.len(), KINDS.len(), "docs/events.md has kinds that are not there");
+    }
+}
