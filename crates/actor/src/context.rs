@@ -2,6 +2,7 @@
 #![expect(unsafe_code, reason = "reaches the owner's part of the running cell")]
 
 mod watch;
+mod work;
 
 use std::{fmt, future::Future, marker::PhantomData, ptr, time::Duration};
 

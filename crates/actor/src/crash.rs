@@ -5,6 +5,7 @@
 //! | the process ended by | report |
 //! | --- | --- |
 //! | a panic in `init`, a handler, `terminate`, `on_down`, a constructor given to the context, a destructor | yes |
+//! | a panic in what was piped or attached, or in a blocking closure of its own | yes |
 //! | `Err(reason)` of a handler, `cx.stop(reason)`, with an abnormal reason | yes |
 //! | `Err(reason)` of `init`, with an abnormal reason | if nobody waits for the start |
 //! | `Normal`, `Shutdown`, `ShutdownWith`, from whomever; `Ignore` from `init` | no |
@@ -233,7 +234,7 @@ pub(crate) fn panicked(cell: CellPtr) {
     let header = cell.header();
     if header.has(bit::TERMINATING) {
         // Whatever was noted when its end was decided: that was no crash.
-        header.clear(bit::IN_OTHER);
+        header.clear(bit::IN_ANY);
         header.set(bit::IN_TERMINATE);
     }
     header.set(bit::CRASHED);

@@ -4,7 +4,7 @@
 //! doom            the first reason wins; only a kill, or an exit signal that does not wait for the
 //!                 handler, overtakes an end that does
 //! terminate       orderly ends only, in a frame of its own (see `run`)
-//! finish          1 frame, then state dropped, on this worker
+//! finish          1 frame, then attached work, then state dropped, on this worker
 //!                 2 name, timers and aliases off
 //!                 3 inbox closed: the process counts as dead
 //!                 4 its own children, if any are left, are told to shut down
@@ -18,7 +18,7 @@
 //! If its own code has ended it abnormally there is a report, made between these steps and delivered behind
 //! them: see [`crash`](crate::crash).
 //!
-//! No step is skipped by a panic in the user's destructors: each is caught, and a panic while the frame
+//! No step is skipped by a panic in the user's destructors: each is caught, and a panic while the frame, attached work
 //! or the state is dropped becomes the reason if the end would have been an orderly one.
 #![expect(unsafe_code, reason = "drops frame and state, and hands the alive reference over")]
 #![expect(
@@ -44,7 +44,7 @@ use crate::{
     monitor::Down,
     signal,
     simulate::{Event, tell_of},
-    timeouts,
+    timeouts, work,
 };
 
 /// How a process is to end.
@@ -62,6 +62,8 @@ pub(crate) enum How {
     Failed,
     /// As `Abrupt`, by a panic of its own while a message was made of a signal.
     Broken,
+    /// As `Broken`, in attached work.
+    BrokenWork,
 }
 
 impl How {
@@ -70,6 +72,7 @@ impl How {
         match self {
             How::Own | How::Failed => bit::CRASHED,
             How::Broken => bit::CRASHED | bit::IN_OTHER,
+            How::BrokenWork => bit::CRASHED | bit::IN_WORK,
             How::Asked | How::Orderly | How::Abrupt => 0,
         }
     }
@@ -98,9 +101,9 @@ pub(crate) fn doom(cell: CellPtr, reason: ExitReason, how: How) {
     if overtakes {
         // SAFETY: callers are owners, and the process has not ended.
         unsafe { ext::set_exit_reason(cell, &reason) };
-        header.clear(bit::DOOM_WAITS | bit::DOOM_ORDERLY | bit::CRASHED | bit::IN_OTHER);
+        header.clear(bit::DOOM_WAITS | bit::DOOM_ORDERLY | bit::CRASHED | bit::IN_ANY);
         let waits = if waits { bit::DOOM_WAITS } else { 0 };
-        let is_abrupt = matches!(how, How::Abrupt | How::Failed | How::Broken);
+        let is_abrupt = matches!(how, How::Abrupt | How::Failed | How::Broken | How::BrokenWork);
         let orderly = if is_abrupt { 0 } else { bit::DOOM_ORDERLY };
         let crash = if reason.is_orderly() { 0 } else { how.crash_bits() };
         header.set(bit::DOOMED | waits | orderly | crash);
@@ -186,6 +189,7 @@ fn finish_but_for_replies(cell: CellPtr, reason: ExitReason) -> Ended {
     let header = cell.header();
     let _running = local::Running::enter(cell);
     let panicked = drop_frame(cell);
+    let panicked = work::drop_all(cell).or(panicked);
     let looked = if header.has(bit::CRASHED) { crash::look(cell) } else { None };
     let panicked = drop_state(cell).or(panicked);
     // What starter and callers are told.

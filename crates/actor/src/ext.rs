@@ -24,6 +24,7 @@ use crate::{
     monitor::{self, Watcher},
     signal::{Constructor, Exit},
     timer,
+    work::Works,
 };
 
 /// What the cell points to: the owner's part, and apart from it what others look at.
@@ -67,6 +68,8 @@ pub(crate) struct Ext {
     pub(crate) aliases: Map<u64, alias::Use>,
     /// Who is to be woken beside the body when a message comes: a combinator in there that waits for one.
     pub(crate) receiver: Option<Waker>,
+    /// What was piped or attached, and is not over.
+    pub(crate) work: Option<Box<Works>>,
     /// Chases that have come and were not looked at, see `deadlock`.
     #[expect(clippy::vec_box, reason = "they travel in their boxes")]
     pub(crate) chases: Vec<Box<Chase>>,

@@ -93,6 +93,7 @@ mod shared;
 mod spawn;
 mod timeouts;
 mod waker;
+mod work;
 
 pub mod simulate;
 
@@ -116,6 +117,7 @@ pub use error::{
     TypeName,
 };
 pub use event::{EventCounts, RuntimeEvent};
+pub use futures_core::Stream;
 pub use info::{Info, Status};
 pub use later::Later;
 pub use monitor::{Down, DownFuture, MonitorRef};
@@ -137,7 +139,10 @@ pub use signal::Exit;
 pub use start::{Start, StartReply};
 pub use stop::{StopOrKill, StopOutcome, Stopping};
 pub use timer::TimerRef;
-pub use whitebeam_scheduler::{Sleep, Task, Time, WorkerMetrics};
+pub use whitebeam_scheduler::{
+    BlockingMetrics, BlockingTask, Refusal, Refused, Sleep, Task, Time, Unfinished, WorkerMetrics,
+};
+pub use work::{AttachRef, Attached, Pipe};
 
 /// A panic in an actor cannot be caught when it aborts the program: said once, at the start.
 #[expect(clippy::print_stderr, reason = "there is no other channel before any subscriber is set")]

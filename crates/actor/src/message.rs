@@ -36,6 +36,8 @@ pub(crate) mod tag {
     pub(crate) const NARROWED: u8 = 6;
     /// A request through one.
     pub(crate) const NARROWED_CALL: u8 = 7;
+    /// A message that an item of an attached stream has become, see [`super::item`].
+    pub(crate) const ITEM: u8 = 8;
 }
 
 #[repr(C)]
@@ -110,31 +112,41 @@ unsafe fn place<M>(msg: M, to: *mut M) {
     }
 }
 
-/// The message of a monitor, which can be found in the mailbox by the monitor's number.
+/// A message with the number of what it came from: of a monitor, by which it can be found in the mailbox; of an
+/// attached stream, which is told when it is taken.
 #[repr(C)]
-struct DownNode<M> {
+struct NumberedNode<M> {
     whole: MessageNode<M>,
     id: u64,
 }
 
-impl<M> DownNode<M> {
+impl<M> NumberedNode<M> {
     const LAYOUT: Layout = Layout::new::<Self>();
-    const WAITING: NodeVt = NodeVt { tag: tag::DOWN, ..Self::PLAIN };
+    const DOWN: NodeVt = NodeVt { tag: tag::DOWN, ..Self::PLAIN };
+    const ITEM: NodeVt = NodeVt { tag: tag::ITEM, ..Self::PLAIN };
     /// Once it is taken, it is a message like any other.
     const PLAIN: NodeVt = NodeVt {
         tag: tag::MESSAGE,
         counted: false,
         urgent: false,
         detach: false,
-        free: free_down::<M>,
-        dispose: dispose_down::<M>,
+        free: free_numbered::<M>,
+        dispose: dispose_numbered::<M>,
     };
 }
 
 /// Allocates a node for the message of the monitor `id`. As [`uncounted`], but for what it can be found by.
 pub(crate) fn down<M: 'static>(msg: M, id: u64) -> NonNull<Node> {
-    let node = Node::new(const { &DownNode::<M>::WAITING });
-    let whole = Box::new(DownNode { whole: MessageNode { node, msg }, id });
+    numbered(msg, id, const { &NumberedNode::<M>::DOWN })
+}
+
+/// A node for an item of the attached stream `id`. As [`uncounted`], but for what it says when it is taken.
+pub(crate) fn item<M: Send + 'static>(msg: M, id: u64) -> Carried {
+    Carried(numbered(msg, id, const { &NumberedNode::<M>::ITEM }))
+}
+
+fn numbered<M: 'static>(msg: M, id: u64, vt: &'static NodeVt) -> NonNull<Node> {
+    let whole = Box::new(NumberedNode { whole: MessageNode { node: Node::new(vt), msg }, id });
     // SAFETY: a box is not null.
     unsafe { NonNull::new_unchecked(Box::into_raw(whole)) }.cast()
 }
@@ -148,18 +160,27 @@ pub(crate) unsafe fn is_down<M>(node: NonNull<Node>, id: u64) -> bool {
     if unsafe { Node::vt(node) }.tag != tag::DOWN {
         return false;
     }
-    let at = node.as_ptr().wrapping_byte_add(offset_of!(DownNode<M>, id)).cast::<u64>();
-    // SAFETY: nodes of this tag are made by `down`, here for an `M`: the number lies inside.
-    unsafe { at.read() == id }
+    // SAFETY: nodes of this tag are made by `down`, here for an `M`.
+    unsafe { number_of::<M>(node) == id }
 }
 
-/// Makes the message of a monitor, which was taken from the mailbox, a plain one.
+/// The number in a node of the tag `DOWN` or `ITEM`.
 ///
 /// # Safety
-/// `node` is the caller's, was made by [`down`] for this very `M`, and its message is still there.
-pub(crate) unsafe fn plain_from_down<M>(node: NonNull<Node>) {
+/// `node` is such a node, made for this very `M`, and allocated.
+pub(crate) unsafe fn number_of<M>(node: NonNull<Node>) -> u64 {
+    let at = node.as_ptr().wrapping_byte_add(offset_of!(NumberedNode<M>, id)).cast::<u64>();
+    // SAFETY: the caller's word: the number lies inside.
+    unsafe { at.read() }
+}
+
+/// Makes a message with a number, which was taken from the mailbox, a plain one.
+///
+/// # Safety
+/// `node` is the caller's, was made by [`down`] or [`item`] for this very `M`, and its message is still there.
+pub(crate) unsafe fn plain_from_numbered<M>(node: NonNull<Node>) {
     // SAFETY: the caller's word; the tables differ in the tag alone.
-    unsafe { node.write(Node::new(const { &DownNode::<M>::PLAIN })) };
+    unsafe { node.write(Node::new(const { &NumberedNode::<M>::PLAIN })) };
 }
 
 /// Pushes a fresh message node. Refused, it is the caller's again.
@@ -214,17 +235,17 @@ unsafe fn dispose<M>(node: NonNull<Node>) {
 }
 
 /// As [`free`].
-unsafe fn free_down<M>(node: NonNull<Node>) {
-    // SAFETY: allocated by `down` as a box; the message was moved out, so only the memory goes.
-    unsafe { dealloc(node.as_ptr().cast(), DownNode::<M>::LAYOUT) };
+unsafe fn free_numbered<M>(node: NonNull<Node>) {
+    // SAFETY: allocated by `numbered` as a box; the message was moved out, so only the memory goes.
+    unsafe { dealloc(node.as_ptr().cast(), NumberedNode::<M>::LAYOUT) };
 }
 
 /// As [`dispose`].
-unsafe fn dispose_down<M>(node: NonNull<Node>) {
+unsafe fn dispose_numbered<M>(node: NonNull<Node>) {
     // SAFETY: an unread node still has its message.
     let msg = unsafe { take::<M>(node) };
     // SAFETY: moved out just above.
-    unsafe { free_down::<M>(node) };
+    unsafe { free_numbered::<M>(node) };
     drop(msg);
 }
 

@@ -24,6 +24,7 @@ mod exit;
 mod inline;
 mod link;
 mod monitor;
+mod work;
 
 use std::{
     future::Future,

@@ -21,7 +21,7 @@
 //! held if panics abort, if the payload is not text, or if `RUST_BACKTRACE` asks for more than a block has.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     io::{Write, stderr},
     panic::{self, PanicHookInfo},
     sync::Once,
@@ -30,6 +30,8 @@ use std::{
 use crate::{local, reason::PanicInfo};
 
 thread_local! {
+    /// The code that runs belongs to an actor, although none runs here.
+    static IS_NOTED: Cell<bool> = const { Cell::new(false) };
     static PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
     static HELD: RefCell<Option<Held>> = const { RefCell::new(None) };
 }
@@ -66,15 +68,30 @@ pub(crate) fn install() {
         let is_brief = std::env::var_os("RUST_BACKTRACE").is_none_or(|value| value == "0");
         let may_hold = is_rusts && is_brief && !cfg!(panic = "abort");
         panic::set_hook(Box::new(move |info| {
-            let Some(cell) = local::panicking() else { return before(info) };
-            let place = info.location().map(PanicInfo::place);
-            // No place while the thread's locals are being torn down.
-            let _ = PLACE.try_with(|cell| *cell.borrow_mut() = place);
+            let cell = local::panicking();
+            if cell.is_some() || IS_NOTED.try_with(Cell::get).unwrap_or(false) {
+                let place = info.location().map(PanicInfo::place);
+                // No place while the thread's locals are being torn down.
+                let _ = PLACE.try_with(|cell| *cell.borrow_mut() = place);
+            }
+            let Some(cell) = cell else { return before(info) };
             if !(may_hold && cell.shared().crashes().tells_on_stderr() && hold(info)) {
                 before(info);
             }
         }));
     });
+}
+
+/// Runs code of an actor's on a thread that runs no actor: where it panics is noted as well.
+pub(crate) fn noting<R>(f: impl FnOnce() -> R) -> R {
+    struct Reset(bool);
+    impl Drop for Reset {
+        fn drop(&mut self) {
+            let _ = IS_NOTED.try_with(|is_noted| is_noted.set(self.0));
+        }
+    }
+    let _reset = Reset(IS_NOTED.replace(true));
+    f()
 }
 
 /// Keeps the message, if it is the only one.

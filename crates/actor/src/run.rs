@@ -46,7 +46,7 @@ use crate::{
     named::MessageType,
     narrow, process, signal,
     simulate::{Event, SignalKind, tell_of},
-    spawn, timeouts, waker,
+    spawn, timeouts, waker, work,
 };
 
 /// The tables of an actor's type.
@@ -108,8 +108,13 @@ enum Next {
 }
 
 /// Bits that [`attend`] looks after.
-const ATTENTION: u32 =
-    bit::DOOMED | bit::YIELDED | bit::CHILDREN_DOWN | bit::POLL | bit::OBSERVED | bit::IDLE;
+const ATTENTION: u32 = bit::DOOMED
+    | bit::YIELDED
+    | bit::CHILDREN_DOWN
+    | bit::POLL
+    | bit::OBSERVED
+    | bit::IDLE
+    | bit::WORK;
 
 /// The function behind [`RunVt::run`].
 unsafe fn run<A: Actor>(header: NonNull<RunHeader>, turn: &mut Turn<'_>) -> Ran {
@@ -272,9 +277,9 @@ fn handle_one<A: Actor>(cell: CellPtr, node: NonNull<Node>) -> bool {
 fn take_other<A: Actor>(cell: CellPtr, node: NonNull<Node>) -> bool {
     // SAFETY: popped: the turn's own.
     match unsafe { Node::vt(node) }.tag {
-        tag::DOWN => {
-            // SAFETY: in this cell's mailbox under this tag is an `A::Msg`.
-            unsafe { message::plain_from_down::<A::Msg>(node) };
+        tag::DOWN | tag::ITEM => {
+            // SAFETY: in this cell's mailbox under these tags is an `A::Msg`; the turn owns the cell.
+            unsafe { work::take_numbered::<A::Msg>(cell, node) };
             handle_one::<A>(cell, node)
         }
         tag::NARROWED | tag::NARROWED_CALL => handle_narrowed::<A>(cell, node),
@@ -430,7 +435,7 @@ pub(crate) fn obey(cell: CellPtr, flags: u32) {
 fn attend<A: Actor>(cell: CellPtr, drained: Drained, turn: &mut Turn<'_>) -> Next {
     let header = cell.header();
     let mut woken = drained.woken;
-    let flags = header.flags.take(flag::RUN);
+    let flags = header.flags.take(flag::RUN ^ flag::WORK);
     obey(cell, flags);
     if flags & flag::TIMEOUT != 0 {
         // SAFETY: the turn owns the cell.
@@ -441,7 +446,16 @@ fn attend<A: Actor>(cell: CellPtr, drained: Drained, turn: &mut Turn<'_>) -> Nex
     {
         return next;
     }
+    let round = work::attend(cell, turn);
+    if round == work::Round::Broken {
+        return Next::Drain;
+    }
+    let is_over = round == work::Round::TurnOver;
     let Some(frame) = NonNull::new(header.frame.load(Ordering::Relaxed)) else {
+        // SAFETY: the turn owns the cell, and there is no other reference to the cursor.
+        if is_over && unsafe { cell.cursor() }.is_empty() {
+            return Next::Leave(Flow::Again);
+        }
         if header.has(bit::CHILDREN_DOWN) && header.has(bit::STATE) {
             if header.has(bit::IDLE) {
                 // SAFETY: the turn owns the cell.
@@ -461,7 +475,7 @@ fn attend<A: Actor>(cell: CellPtr, drained: Drained, turn: &mut Turn<'_>) -> Nex
         header.clear(bit::YIELDED | bit::POLL | bit::LOOKS | bit::CHASED);
         // SAFETY: the turn owns the cell, and has just drained its inbox.
         if header.has(bit::IDLE) && unsafe { idle::waits(cell) } {
-            return Next::Settle;
+            return at_rest(cell);
         }
         if header.has(bit::OBSERVED) {
             return observed::next_message::<A>(cell, turn);
@@ -483,8 +497,10 @@ fn attend<A: Actor>(cell: CellPtr, drained: Drained, turn: &mut Turn<'_>) -> Nex
     } else if header.has(bit::LOOKS | bit::CHASED) {
         // SAFETY: as above.
         unsafe { deadlock::look(frame, cell) }
+    } else if is_over {
+        return Next::Leave(Flow::Again);
     } else {
-        return Next::Settle;
+        return at_rest(cell);
     };
     match polled {
         Poll::Pending => {
@@ -494,7 +510,7 @@ fn attend<A: Actor>(cell: CellPtr, drained: Drained, turn: &mut Turn<'_>) -> Nex
             }
             // Asked to be polled again in the next turn, whoever wakes it; or the turn is over, and the next one
             // looks whether it was woken.
-            if header.has(bit::YIELDED) || tick::<A>(cell, taken, turn) {
+            if header.has(bit::YIELDED) || tick::<A>(cell, taken, turn) || is_over {
                 return Next::Leave(Flow::Again);
             }
             Next::Drain
@@ -514,6 +530,11 @@ fn attend<A: Actor>(cell: CellPtr, drained: Drained, turn: &mut Turn<'_>) -> Nex
             Next::Drain
         }
     }
+}
+
+/// Nothing is left to do but attached work, if there is more of that.
+fn at_rest(cell: CellPtr) -> Next {
+    if cell.header().has(bit::WORK) { Next::Drain } else { Next::Settle }
 }
 
 /// Counts a poll of the suspended frame; of a body each message that it took, `taken` before. `true`: the turn is

@@ -1,6 +1,7 @@
 //! The runtime as a value, and the handle to it.
 #![expect(unsafe_code, reason = "disposes of what a run queue held when its workers stopped")]
 
+mod blocking;
 mod builder;
 mod spawner;
 #[cfg(all(test, not(loom)))]

@@ -5,7 +5,8 @@
 //!    inbox, in batches: no allocation, two read-modify-writes each.
 //! 3. When the last of them has ended, or at the deadline, whatever is left is killed: by step 1 nothing
 //!    new can come.
-//! 4. Backlogs are waited for; then handlers that do not return are named in the report.
+//! 4. Backlogs are waited for, and closures on threads for blocking work; then handlers that do not return are named in
+//!    the report.
 //!
 //! # The count
 //!
@@ -97,14 +98,16 @@ pub struct ShutdownReport {
     pub killed: usize,
     /// Processes whose handler did not return after the kill. They are left behind, with their worker.
     pub stuck: Vec<Info>,
+    /// Closures on threads for blocking work that were still running: they are left behind, with their threads.
+    pub blocking: usize,
     /// How long it took.
     pub elapsed: Duration,
 }
 
 impl ShutdownReport {
-    /// Whether every process ended in time.
+    /// Whether every process ended in time, and no closure was left behind.
     pub fn is_clean(&self) -> bool {
-        self.killed == 0 && self.stuck.is_empty()
+        self.killed == 0 && self.stuck.is_empty() && self.blocking == 0
     }
 }
 
@@ -140,6 +143,12 @@ pub(crate) async fn shutdown(shared: Arc<Shared>, within: Duration) -> ShutdownR
         kill_all(&shared);
         scheduler.sleep(LOOK).await;
     }
+    // Closures that ended processes have left, or that no process began.
+    let own = usize::from(scheduler.is_blocking_thread());
+    let blocking = || scheduler.blocking_metrics().busy.saturating_sub(own);
+    while scheduler.now() < deadline && blocking() > 0 {
+        scheduler.sleep(LOOK).await;
+    }
     let mut stuck = Vec::new();
     shared.walk(|cell| {
         if !cell.ptr().header().has(bit::ENDED) {
@@ -150,6 +159,7 @@ pub(crate) async fn shutdown(shared: Arc<Shared>, within: Duration) -> ShutdownR
         clean: told.saturating_sub(killed.roots),
         killed: killed.all.saturating_sub(stuck.len()),
         stuck,
+        blocking: blocking(),
         elapsed: scheduler.now().saturating_since(start),
     }
 }
@@ -348,6 +358,9 @@ impl fmt::Display for ShutdownReport {
         )?;
         for info in &self.stuck {
             write!(f, "\n  {} {} did not return from its handler", info.pid, info.actor)?;
+        }
+        if self.blocking > 0 {
+            write!(f, "\n  {} blocking closures did not return", self.blocking)?;
         }
         Ok(())
     }

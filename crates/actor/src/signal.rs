@@ -345,7 +345,7 @@ pub(crate) fn append(cell: CellPtr, cursor: &mut Cursor, message: NonNull<Node>)
 /// The user's code may have run outside of any handler: replies that it dropped would wait for the end of
 /// somebody else's.
 #[inline]
-fn answer_dropped(cell: CellPtr) {
+pub(crate) fn answer_dropped(cell: CellPtr) {
     // Those of a handler that has decided the end wait for that, which comes in this turn.
     let header = cell.header();
     let goes_on = !header.frame.load(Ordering::Relaxed).is_null() && !end::comes_at_its_await(cell);

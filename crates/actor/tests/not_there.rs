@@ -18,14 +18,6 @@ fn proc_044_a_store_of_the_process() {
 }
 
 #[test]
-#[ignore = "needs blocking sections"]
-fn proc_058_a_blocked_process_is_killed() {
-    not_there(
-        "the end of a process whose blocking section goes on is seen at once, and its later effects are not",
-    );
-}
-
-#[test]
 #[ignore = "needs a priority lane"]
 fn sig_022_priority_mail_comes_first() {
     not_there("a message through a priority alias is handled before what waits");

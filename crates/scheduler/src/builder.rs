@@ -12,6 +12,7 @@ use std::time::Duration;
 use crossbeam_channel::Sender;
 use whitebeam_sync::barrier::Heavy;
 
+use crate::blocking::{self, Pool};
 use crate::clock::{Clock, TickRate};
 use crate::error::BuildError;
 use crate::handle::Handle;
@@ -36,9 +37,18 @@ const STEAL_AFTER: Duration = Duration::from_micros(100);
 /// How long a sentinel spins. 0 costs W6x 1.7 us a call; 100 gains nothing more and burns a core.
 const SPIN: Duration = Duration::from_micros(20);
 
+/// Threads for blocking work at most. They cost address space more than memory; what they wait for (disks, locks,
+/// other systems) has its own limits, which should be met first.
+const BLOCKING_THREADS: usize = 512;
+
+/// How long a thread for blocking work sleeps before it leaves. To start one takes some 20 us, so that no burst that
+/// comes again within seconds should pay for it; a stack that is kept for ten is no loss.
+const BLOCKING_KEEP_ALIVE: Duration = Duration::from_secs(10);
+
 type Hook = Arc<dyn Fn(usize) + Send + Sync>;
 type Wrap = Arc<dyn Fn(usize, &mut dyn FnMut()) + Send + Sync>;
-type Start = Arc<dyn Fn(thread::Builder, ThreadBody) -> io::Result<JoinHandle<()>> + Send + Sync>;
+pub(crate) type Start =
+    Arc<dyn Fn(thread::Builder, ThreadBody) -> io::Result<JoinHandle<()>> + Send + Sync>;
 
 /// What a worker's thread executes. See [`Builder::start_threads_with`].
 pub type ThreadBody = Box<dyn FnOnce() + Send>;
@@ -66,6 +76,9 @@ pub struct Builder {
     spin: Duration,
     hooks: Hooks,
     start: Start,
+    blocking_threads: usize,
+    blocking_queue: usize,
+    blocking_keep_alive: Duration,
 }
 
 /// What the user wants done on each worker.
@@ -118,6 +131,9 @@ impl Builder {
             spin: SPIN,
             hooks: Hooks::default(),
             start: Arc::new(|thread, body| thread.spawn(body)),
+            blocking_threads: BLOCKING_THREADS,
+            blocking_queue: usize::MAX,
+            blocking_keep_alive: BLOCKING_KEEP_ALIVE,
         }
     }
 
@@ -127,7 +143,8 @@ impl Builder {
         self
     }
 
-    /// Name of the threads: `name-0`, `name-1` and so on. Default: `whitebeam`.
+    /// Name of the threads: `name-0`, `name-1` and so on, and those for blocking work `name-blocking-0` and so on.
+    /// Default: `whitebeam`.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
         self
@@ -142,7 +159,7 @@ impl Builder {
         self
     }
 
-    /// Stack of each worker thread in bytes. Default: std's.
+    /// Stack of each thread in bytes, those for blocking work included. Default: std's.
     pub fn stack_size(mut self, bytes: usize) -> Self {
         self.stack_size = Some(bytes);
         self
@@ -195,8 +212,28 @@ impl Builder {
         self
     }
 
-    /// Starts the threads in another way than `thread::Builder::spawn`: to pin them, to set their priority, or
-    /// to see what happens when the system has none left.
+    /// The most threads for [blocking work](Handle::spawn_blocking); at least one. They are started when they are
+    /// needed. Default: 512.
+    pub fn blocking_threads(mut self, most: usize) -> Self {
+        self.blocking_threads = most.max(1);
+        self
+    }
+
+    /// How many closures may wait for a thread before [`Handle::try_spawn_blocking`] refuses more; none may with 0.
+    /// [`Handle::spawn_blocking`] takes no notice of it. Default: no limit.
+    pub fn blocking_queue(mut self, most: usize) -> Self {
+        self.blocking_queue = most;
+        self
+    }
+
+    /// How long a thread for blocking work waits for more of it before it ends. Default: 10 s.
+    pub fn blocking_keep_alive(mut self, time: Duration) -> Self {
+        self.blocking_keep_alive = time;
+        self
+    }
+
+    /// Starts the threads, those for blocking work included, in another way than `thread::Builder::spawn`: to pin
+    /// them, to set their priority, or to see what happens when the system has none left.
     pub fn start_threads_with(
         mut self,
         start: impl Fn(thread::Builder, ThreadBody) -> io::Result<JoinHandle<()>>
@@ -236,7 +273,15 @@ impl Builder {
         let (queues, remotes): (Vec<_>, Vec<_>) =
             (0..workers).map(|_| LocalQueue::new(barrier)).unzip();
         let seed = self.seed.unwrap_or_else(|| RandomState::new().hash_one(workers));
-        let shared = Shared::new(Clock::real(), tuning, rate, remotes.into(), seed, None);
+        let blocking = Pool::new(Some(blocking::Settings {
+            name: self.name.clone(),
+            stack_size: self.stack_size,
+            most_threads: self.blocking_threads,
+            most_queued: self.blocking_queue,
+            keep_alive: self.blocking_keep_alive,
+            start: Arc::clone(&self.start),
+        }));
+        let shared = Shared::new(Clock::real(), tuning, rate, remotes.into(), seed, blocking, None);
 
         // Dropped on failure, which stops and joins what has been started.
         let (mut scheduler, ended) = Scheduler::new(Handle::new(Arc::clone(&shared)));
@@ -295,6 +340,9 @@ impl fmt::Debug for Builder {
             .field("slice", &self.slice)
             .field("steal_after", &self.steal_after)
             .field("spin", &self.spin)
+            .field("blocking_threads", &self.blocking_threads)
+            .field("blocking_queue", &self.blocking_queue)
+            .field("blocking_keep_alive", &self.blocking_keep_alive)
             .finish_non_exhaustive()
     }
 }

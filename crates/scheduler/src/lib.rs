@@ -9,6 +9,7 @@
 //! | the loop, the queue, stealing, sleeping | `worker`, `queue`; the protocol of who sleeps is [`whitebeam_sync::idle`] |
 //! | time and timers | [`Time`], `timers`, `timer` |
 //! | plain futures | [`Task`], [`Handle::spawn`], [`Handle::block_on`] |
+//! | closures that hold up their thread | [`Handle::spawn_blocking`], `blocking` |
 //! | everything that could go either way | [`Choices`], [`Simulation`] |
 //! | the end | [`Scheduler::shutdown`] |
 //! | none of it, for loom | `model` |
@@ -35,6 +36,7 @@
 #![deny(unsafe_code)]
 
 mod block_on;
+mod blocking;
 mod builder;
 mod choice;
 mod clock;
@@ -54,12 +56,13 @@ mod timers;
 mod turn;
 mod worker;
 
+pub use blocking::{BlockingTask, Refusal, Refused, Unfinished};
 pub use builder::{Builder, ThreadBody};
 pub use choice::{Choices, Point, Seeded, Waiting};
 pub use clock::Time;
 pub use error::BuildError;
 pub use handle::Handle;
-pub use metrics::WorkerMetrics;
+pub use metrics::{BlockingMetrics, WorkerMetrics};
 #[cfg(loom)]
 pub use model::Model;
 pub use runnable::{Ran, RunHeader, RunVt, Runnable};

@@ -134,3 +134,25 @@ impl WorkerMetrics {
         }
     }
 }
+
+/// What the pool for blocking work does and has done: [`Handle::blocking_metrics`](crate::Handle::blocking_metrics).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BlockingMetrics {
+    /// Threads that there are now: busy, asleep, or being started. None in the simulation.
+    pub threads: usize,
+    /// Closures that run now.
+    pub busy: usize,
+    /// Closures that wait now.
+    pub queued: usize,
+    /// Threads that were started.
+    pub started: u64,
+    /// Closures that returned or panicked. One whose task is awaited is counted before that is told.
+    pub done: u64,
+    /// Closures that were dropped with their tasks before they began.
+    pub cancelled: u64,
+    /// Closures that were refused since too many waited.
+    pub refused: u64,
+    /// Closures that panicked, whoever was told of it.
+    pub panics: u64,
+}

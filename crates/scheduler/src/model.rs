@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use whitebeam_sync::shim::thread_local;
 
+use crate::blocking::Pool;
 use crate::clock::{Clock, TickRate};
 use crate::handle::Handle;
 use crate::runnable::Runnable;
@@ -44,7 +45,8 @@ impl Model {
     pub fn new() -> Self {
         let tuning = Tuning { budget: BUDGET, slice: 0, age: 0, spin: 0 };
         let clock = Clock::simulated();
-        let shared = Shared::new(clock, tuning, TickRate::NONE, Box::new([]), 0, None);
+        let blocking = Pool::new(None);
+        let shared = Shared::new(clock, tuning, TickRate::NONE, Box::new([]), 0, blocking, None);
         Model { handle: Handle::new(shared) }
     }
 

@@ -16,8 +16,10 @@
 //! 3. [`Scheduler::shutdown`] collects the last words until the deadline, and joins those threads. A worker
 //!    that is in a run which does not return is given up: its thread is detached, with what it borrows
 //!    (the shared part is counted).
-//! 4. [`Scheduler::drain`] hands over what is queued: to run nowhere, but to be disposed of.
-//! 5. Drop: the state becomes CLOSED, what is queued is dropped, and so is whatever is scheduled later (by
+//! 4. The pool for [blocking work](Handle::spawn_blocking) takes no more, drops what waits there, and has what is left
+//!    of the time for what runs. A closure that does not return is given up, with its thread.
+//! 5. [`Scheduler::drain`] hands over what is queued: to run nowhere, but to be disposed of.
+//! 6. Drop: the state becomes CLOSED, what is queued is dropped, and so is whatever is scheduled later (by
 //!    wakers that outlive the scheduler). A push and the drain of `CLOSED` can't both miss a runnable:
 //!    the push comes before its look at the state, the drain after the state's change.
 
@@ -28,6 +30,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use crate::builder::Builder;
+use crate::clock::Time;
 use crate::handle::Handle;
 use crate::runnable::Runnable;
 
@@ -79,12 +82,17 @@ impl Scheduler {
     /// indexes of those that are still inside a run; they end by themselves when it returns, and may be
     /// waited for by another call.
     ///
+    /// Then it ends the pool for [blocking work](Handle::spawn_blocking) in what is left of `within`: what waits there
+    /// is dropped, what runs is waited for, by the first call. What is still running is in
+    /// [`Handle::blocking_metrics`], and not in the answer.
+    ///
     /// On a worker of this scheduler it does not wait.
     pub fn shutdown(&mut self, within: Option<Duration>) -> Vec<usize> {
         self.handle.stop();
         self.waited = true;
-        if !self.handle.is_worker() {
-            let deadline = within.map(|within| self.handle.now() + within);
+        let is_worker = self.handle.is_worker();
+        let deadline = within.map(|within| self.handle.now() + within);
+        if !is_worker {
             while self.threads.iter().any(Option::is_some) {
                 let ended = match deadline {
                     None => self.ended.recv().ok(),
@@ -97,6 +105,8 @@ impl Scheduler {
                 }
             }
         }
+        let shared = self.handle.shared();
+        shared.blocking.close(&shared.clock, if is_worker { Some(Time::ZERO) } else { deadline });
         let is_left = |(index, thread): (usize, &Option<_>)| thread.is_some().then_some(index);
         self.threads.iter().enumerate().filter_map(is_left).collect()
     }

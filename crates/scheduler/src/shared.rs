@@ -10,6 +10,7 @@ use whitebeam_sync::idle::{Idle, Wake};
 use whitebeam_sync::shim::atomic::{AtomicU8, AtomicU64, Ordering};
 use whitebeam_sync::steal_slot::StealSlot;
 
+use crate::blocking::Pool;
 use crate::choice::{self, Point};
 use crate::clock::{Clock, TickRate, Time};
 use crate::metrics::{Counter, Counters};
@@ -30,6 +31,8 @@ pub(crate) struct Shared {
     /// What thieves and readers see of each worker. Empty in the simulation.
     pub(crate) remotes: Box<[Arc<Remote>]>,
     pub(crate) timers: Timers,
+    /// Where closures run that would hold up a worker.
+    pub(crate) blocking: Arc<Pool>,
     /// RUNNING, then STOPPING, then CLOSED; see [`Scheduler`](crate::Scheduler).
     state: AtomicU8,
     /// State of the generator behind [`random`](Self::random) on a real scheduler.
@@ -94,6 +97,7 @@ impl Shared {
         rate: TickRate,
         remotes: Box<[Arc<Remote>]>,
         seed: u64,
+        blocking: Arc<Pool>,
         sim: Option<Sim>,
     ) -> Arc<Self> {
         Arc::new(Shared {
@@ -104,6 +108,7 @@ impl Shared {
             injector: Injector::new(),
             timers: Timers::new(remotes.len().max(1)),
             remotes,
+            blocking,
             state: AtomicU8::new(RUNNING),
             draws: AtomicU64::new(seed),
             sim,
@@ -222,6 +227,7 @@ impl Shared {
     /// for a timer is told: a plain task is cancelled by it.
     pub(crate) fn close(&self) {
         self.state.store(CLOSED, Ordering::SeqCst);
+        self.blocking.close(&self.clock, Some(Time::ZERO));
         self.drain(drop);
         for (_, entry) in self.timers.take_all() {
             quietly(move || entry.expire.closed());

@@ -22,6 +22,7 @@ use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
+use crate::blocking::Pool;
 use crate::choice::{Choices, Seeded};
 use crate::clock::{Clock, TickRate, Time};
 use crate::handle::Handle;
@@ -67,8 +68,9 @@ impl Simulation {
     pub fn with_choices(choices: Box<dyn Choices>) -> Self {
         let tuning = Tuning { budget: 0, slice: 0, age: 0, spin: 0 };
         let sim = Sim::new(choices);
-        let shared =
-            Shared::new(Clock::simulated(), tuning, TickRate::NONE, Box::new([]), 0, Some(sim));
+        let (clock, blocking) = (Clock::simulated(), Pool::new(None));
+        let none = Box::new([]);
+        let shared = Shared::new(clock, tuning, TickRate::NONE, none, 0, blocking, Some(sim));
         Simulation { handle: Handle::new(shared) }
     }
 
@@ -83,7 +85,7 @@ impl Simulation {
         self.sim().set_step_cost(cost);
     }
 
-    /// Runs one runnable for one turn; `false` when there is none.
+    /// Runs one runnable for one turn, or one closure of [`Handle::spawn_blocking`]; `false` when there is neither.
     ///
     /// # Panics
     ///

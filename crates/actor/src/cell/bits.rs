@@ -15,8 +15,10 @@ pub(crate) mod flag {
     pub(crate) const COUNTED: u32 = 1 << 4;
     /// The process has, or had, a name. Never cleared, and never looked at by the run; see `names`.
     pub(crate) const NAMED: u32 = 1 << 5;
+    /// Attached work was woken, see `work`.
+    pub(crate) const WORK: u32 = 1 << 6;
     /// Those that the run looks after.
-    pub(crate) const RUN: u32 = KILL | SHUTDOWN | SIGNAL | TIMEOUT;
+    pub(crate) const RUN: u32 = KILL | SHUTDOWN | SIGNAL | TIMEOUT | WORK;
 }
 
 /// Owner's notes, in [`Header::bits`](super::Header::bits).
@@ -80,4 +82,10 @@ pub(crate) mod bit {
     pub(crate) const LOOKS: u32 = 1 << 25;
     /// Chases have come, see `deadlock`.
     pub(crate) const CHASED: u32 = 1 << 26;
+    /// Attached work is to be polled, see `work`.
+    pub(crate) const WORK: u32 = 1 << 27;
+    /// The reason that is set was fixed by attached work, see `crash`.
+    pub(crate) const IN_WORK: u32 = 1 << 28;
+    /// All that say where it was fixed.
+    pub(crate) const IN_ANY: u32 = IN_OTHER | IN_WORK;
 }

@@ -142,6 +142,7 @@ impl fmt::Display for During {
             During::Message => "a message",
             During::ChildDown => "the end of a child",
             During::Signal => "a signal that becomes a message",
+            During::Work => "work beside its mailbox",
             During::Terminate => "terminate",
             During::Drop => "the drop of its state or of a suspended handler",
         })

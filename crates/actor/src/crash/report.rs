@@ -99,6 +99,10 @@ pub enum During {
     ChildDown,
     /// A function given to `trap_exit` or `monitor`, which makes a message of a signal.
     Signal,
+    /// Work beside its mailbox: what was given to [`Context::pipe`](crate::Context::pipe),
+    /// [`attach`](crate::Context::attach) or [`blocking`](crate::Context::blocking), or the function that makes a
+    /// message of what that gives.
+    Work,
     /// Its `terminate`.
     Terminate,
     /// Its state was being dropped, or with it a handler that was suspended.
@@ -213,7 +217,8 @@ pub(super) fn of(
 
 fn during(cell: CellPtr) -> During {
     let header = cell.header();
-    match header.bits.load(Ordering::Relaxed) & bit::IN_OTHER {
+    match header.bits.load(Ordering::Relaxed) & bit::IN_ANY {
+        bit::IN_WORK => During::Work,
         bit::IN_TERMINATE => During::Terminate,
         bit::IN_CHILD_DOWN => During::ChildDown,
         bit::IN_OTHER => During::Signal,

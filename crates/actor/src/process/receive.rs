@@ -6,6 +6,7 @@
 
 use std::{
     future::Future,
+    marker::PhantomData,
     mem,
     pin::Pin,
     ptr::NonNull,
@@ -30,6 +31,7 @@ use crate::{
     run::{self, observed},
     signal,
     simulate::{self, Delivery},
+    work,
 };
 
 /// Messages that are looked at in one poll. Then the run looks at its flags, and at the clock as often as for an
@@ -102,13 +104,14 @@ fn look<M: Send + 'static, T>(
 }
 
 /// A node that is out of the FIFO. Dropped, also by a panic of who looks at its message: that was taken.
-struct Held {
+struct Held<M> {
     cell: CellPtr,
     node: NonNull<Node>,
     vt: &'static NodeVt,
+    _message: PhantomData<fn(M)>,
 }
 
-impl Drop for Held {
+impl<M> Drop for Held<M> {
     #[inline]
     fn drop(&mut self) {
         self.cell.header().took(u32::from(self.vt.counted));
@@ -117,6 +120,12 @@ impl Drop for Held {
             // for this.)
             unsafe { call::request_taken(self.node) };
         } else {
+            if self.vt.tag == tag::ITEM {
+                // SAFETY: of this tag, made for an `M`, and not retired yet.
+                let id = unsafe { message::number_of::<M>(self.node) };
+                // SAFETY: `offer`'s caller is the owner, and holds no reference to its part.
+                unsafe { work::item_taken(self.cell, id) };
+            }
             // SAFETY: `offer`'s caller is the owner with no reference to the cursor alive; the message is out.
             unsafe { self.cell.cursor().retire(self.node) };
         }
@@ -140,13 +149,13 @@ unsafe fn offer<M: Send + 'static, T>(
         return unsafe { offer_narrowed(cell, node, vt, take) };
     }
     let place: *mut M = match vt.tag {
-        // A monitor's is laid out as a plain one, and freed by its own table.
-        tag::MESSAGE | tag::DOWN => message::place_of::<M>(node).cast_mut(),
+        // A monitor's and a stream's are laid out as a plain one, and freed by their own table.
+        tag::MESSAGE | tag::DOWN | tag::ITEM => message::place_of::<M>(node).cast_mut(),
         // SAFETY: of this tag, with a request that is still there.
         tag::CALL => unsafe { call::request_place::<M>(node) }.cast_mut(),
         other => unreachable!("a node of kind {other} among the messages"),
     };
-    let held = Held { cell, node, vt };
+    let held = Held::<M> { cell, node, vt, _message: PhantomData };
     // SAFETY: the message is there. Read once: `held` takes care that the node is given up with it.
     let msg = unsafe { place.read() };
     let is_observed = cell.header().has(bit::OBSERVED);

@@ -11,7 +11,7 @@ use std::{
 
 use super::{
     Actor, CellPtr, ExitReason, First, Flow, Next, Node, NonNull, Outcome, Poll, Turn, bit,
-    body_began, call, done, frame, init_done, message, narrow, process, spawn, suspend, tag,
+    body_began, call, done, frame, init_done, message, narrow, process, spawn, suspend, tag, work,
 };
 use crate::{
     panic_place,
@@ -21,7 +21,7 @@ use crate::{
 /// Handles the next message, if there is one.
 pub(super) fn next_message<A: Actor>(cell: CellPtr, turn: &mut Turn<'_>) -> Next {
     // SAFETY: the turn owns the cell; no other reference to the cursor is alive here.
-    let Some(node) = (unsafe { cell.cursor() }).pop() else { return Next::Settle };
+    let Some(node) = (unsafe { cell.cursor() }).pop() else { return super::at_rest(cell) };
     let suspended = handle_one::<A>(cell, node);
     let header = cell.header();
     if turn.tick() && !header.has(bit::DOOMED) {
@@ -52,9 +52,9 @@ fn handle_one<A: Actor>(cell: CellPtr, node: NonNull<Node>) -> bool {
     } else if vt.tag == tag::CALL {
         // SAFETY: a request in this cell's inbox is an `A::Msg`; the node is the reply's from here on.
         (unsafe { call::take_request::<A::Msg>(node) }, Delivery::Request)
-    } else if vt.tag == tag::DOWN {
-        // SAFETY: in this cell's mailbox under this tag is an `A::Msg`.
-        unsafe { message::plain_from_down::<A::Msg>(node) };
+    } else if vt.tag == tag::DOWN || vt.tag == tag::ITEM {
+        // SAFETY: as in `run::take_other`.
+        unsafe { work::take_numbered::<A::Msg>(cell, node) };
         return handle_one::<A>(cell, node);
     } else if vt.tag == tag::NARROWED || vt.tag == tag::NARROWED_CALL {
         let how = if vt.tag == tag::NARROWED { Delivery::Cast } else { Delivery::Request };

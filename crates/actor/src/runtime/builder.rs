@@ -1,6 +1,6 @@
 //! How a runtime is made.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use whitebeam_scheduler::{Scheduler, Simulation};
 
@@ -18,6 +18,9 @@ use crate::{
 pub struct Builder {
     workers: Option<usize>,
     name: Option<String>,
+    blocking_threads: Option<usize>,
+    blocking_queue: Option<usize>,
+    blocking_keep_alive: Option<Duration>,
     settings: Settings,
 }
 
@@ -28,7 +31,7 @@ impl Builder {
         self
     }
 
-    /// What the worker threads are called, with a number behind.
+    /// What the worker threads are called, with a number behind; those for blocking work have `-blocking-` and a number.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
@@ -107,7 +110,28 @@ impl Builder {
         self
     }
 
-    /// As [`Runtime::simulated`], with what was set of crashes and events; workers and name have no effect.
+    /// The most threads for [blocking work](Handle::spawn_blocking), 1 or more. They are started when they are needed.
+    /// Default: 512.
+    pub fn blocking_threads(mut self, most: usize) -> Self {
+        self.blocking_threads = Some(most);
+        self
+    }
+
+    /// How many blocking closures may wait for a thread before [`Context::try_blocking`](crate::Context::try_blocking)
+    /// and [`Handle::try_spawn_blocking`] refuse more; none may with 0. The others take no notice of it. Default: no
+    /// limit.
+    pub fn blocking_queue(mut self, most: usize) -> Self {
+        self.blocking_queue = Some(most);
+        self
+    }
+
+    /// How long a thread for blocking work waits for more of it before it ends. Default: 10 s.
+    pub fn blocking_keep_alive(mut self, time: Duration) -> Self {
+        self.blocking_keep_alive = Some(time);
+        self
+    }
+
+    /// As [`Runtime::simulated`], with what was set of crashes and events; what concerns threads has no effect.
     ///
     /// # Errors
     /// No tag for pids is left.
@@ -138,6 +162,15 @@ impl Builder {
             });
         if let Some(workers) = self.workers {
             builder = builder.workers(workers);
+        }
+        if let Some(most) = self.blocking_threads {
+            builder = builder.blocking_threads(most);
+        }
+        if let Some(most) = self.blocking_queue {
+            builder = builder.blocking_queue(most);
+        }
+        if let Some(time) = self.blocking_keep_alive {
+            builder = builder.blocking_keep_alive(time);
         }
         let scheduler = match builder.build() {
             Ok(scheduler) => scheduler,

@@ -169,6 +169,21 @@ impl State {
     }
 }
 
+impl Sim {
+    /// Which of so many blocking jobs is to end now, if one is: that is chosen, if anything else can run.
+    fn job_first(&self, jobs: usize) -> Option<usize> {
+        if jobs == 0 {
+            return None;
+        }
+        let mut state = self.state.lock();
+        if !state.queue.is_empty() && state.choose(Point::Completion, 2) == 0 {
+            return None;
+        }
+        state.steps += 1;
+        Some(if jobs == 1 { 0 } else { state.choose(Point::Completion, jobs) })
+    }
+}
+
 struct Stepping<'a> {
     sim: &'a Sim,
 }
@@ -188,11 +203,17 @@ pub(super) fn of(shared: &Shared) -> &Sim {
     shared.sim.as_ref().expect("only a simulation comes here")
 }
 
-/// One turn of one runnable.
+/// One turn of one runnable, or one blocking job.
 pub(super) fn step(shared: &Shared) -> bool {
     let sim = of(shared);
     // First of all: who may not step takes nothing out of the queue either.
     let stepping = sim.enter();
+    if let Some(job) = sim.job_first(shared.blocking.waiting()) {
+        // Not inside a step: it may wait for what is simulated, as on a thread of its own.
+        drop(stepping);
+        shared.blocking.run_here(job);
+        return true;
+    }
     let (next, cost) = {
         let mut state = sim.state.lock();
         (state.take_next(), state.step_cost)

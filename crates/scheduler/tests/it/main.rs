@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that can't be set up has failed")]
 #![expect(clippy::disallowed_methods, reason = "tests of real threads measure real time")]
 
+mod blocking;
 mod build;
 mod idle;
 mod options;
