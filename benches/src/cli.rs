@@ -11,6 +11,7 @@ use crate::repetition::Plan;
 use crate::shutdown::children::ChildKind;
 use crate::shutdown::layout::Layout;
 use crate::stress;
+use crate::workloads::w10_fairness::{HogKind, Spare};
 
 /// Most workers accepted; more than any machine of today has cores.
 const MOST_WORKERS: usize = 1_024;
@@ -113,6 +114,9 @@ pub(crate) enum Work {
     /// 1,000,000 one-shot timers, due over 2 to 4 s (lateness in ms; CPU s)
     #[command(name = "W11", alias = "w11")]
     W11(Common),
+    /// Fairness: a probe's pauses of 1 ms and round trips beside 4 actors that always have work, for 5 s (us, ms)
+    #[command(name = "W10", alias = "w10")]
+    W10(WithHog),
     /// Kill of an actor with 1,000,000 unread messages, 10 us of work each (ms)
     #[command(name = "W13", alias = "w13")]
     W13(Common),
@@ -151,6 +155,20 @@ pub(crate) struct WithChild {
     /// What the children do: idle, trapping, busy:US or backlog:N
     #[arg(long, value_name = "KIND", default_value = "idle")]
     pub(crate) child: ChildKind,
+    /// The options every workload has.
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+/// Options of the workload in which somebody always has work.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct WithHog {
+    /// Who always has work
+    #[arg(long, value_name = "KIND", value_enum, default_value_t = HogKind::Yields)]
+    pub(crate) hog: HogKind,
+    /// Whether the runtime has a spare worker
+    #[arg(long, value_name = "WHETHER", value_enum, default_value_t = Spare::Off)]
+    pub(crate) spare: Spare,
     /// The options every workload has.
     #[command(flatten)]
     pub(crate) common: Common,

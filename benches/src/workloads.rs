@@ -5,6 +5,7 @@
 //! five repetitions, each in a runtime of its own that is made before and ended after the clock
 //! runs; median, minimum and maximum.
 
+pub(crate) mod w10_fairness;
 pub(crate) mod w11_timers;
 pub(crate) mod w13_kill_backlog;
 pub(crate) mod w1_ping_pong;
@@ -66,6 +67,9 @@ pub(crate) fn run(work: &Work) -> Result<(Vec<Figure>, bool), Failure> {
         }
         Work::W9(common) => plain(common, w9_big::run),
         Work::W11(common) => plain(common, w11_timers::run),
+        Work::W10(args) => {
+            Ok((w10_fairness::run(&args.common.plan(), args.hog, args.spare)?, args.common.json))
+        }
         Work::W13(common) => plain(common, w13_kill_backlog::run),
         Work::Idle(common) => plain(common, idle::run),
     }

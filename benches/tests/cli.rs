@@ -87,6 +87,8 @@ fn bad_arguments_end_with_2_and_say_what_to_write() {
         ("run shutdown --layout partitioned", "`partitioned:16`"),
         ("run shutdown --child asleep", "use `idle`, `trapping`"),
         ("run shutdown --child busy:0", "microseconds from 1"),
+        ("run W10 --hog sometimes", "never-yields"),
+        ("run W10 --spare perhaps", "on, off"),
         ("run W8 --child backlog:none", "no number of messages"),
         ("stress --seconds 0", "nothing is found in no time"),
         ("stress --workers 0", "a runtime needs a thread to run on"),
@@ -106,7 +108,7 @@ fn list_names_every_workload() {
     let text = stdout("list");
     for id in [
         "shutdown", "W1", "W1b", "W2", "W2s", "W3", "W4", "W5", "W6", "W6x", "W7", "W8", "W8t",
-        "W8b", "W9", "W13", "idle",
+        "W8b", "W9", "W10", "W13", "idle",
     ] {
         let named = text.lines().any(|line| line.split_whitespace().next() == Some(id));
         assert!(named, "{id} is missing:\n{text}");
@@ -186,6 +188,19 @@ fn every_workload_runs_and_has_the_figures_of_its_id() {
         ("W8", "0.001", &["shutdown_ms", "max_queue_len"]),
         ("W8t", "0.001", &["shutdown_ms", "max_queue_len"]),
         ("W9", "0.01", &["m_msg_per_s"]),
+        (
+            "W10",
+            "0.02",
+            &[
+                "round_trip_p50_us",
+                "round_trip_p99_us",
+                "round_trip_p99_9_us",
+                "lateness_p50_ms",
+                "lateness_p99_ms",
+                "lateness_p99_9_ms",
+                "probes",
+            ],
+        ),
         ("W13", "0.001", &["kill_ms"]),
         ("idle", "0.01", &["cpu_ms"]),
     ] {
@@ -200,6 +215,19 @@ fn every_workload_runs_and_has_the_figures_of_its_id() {
             assert!(lines.iter().any(|line| line["figure"] == *name), "{id} lacks {name}");
         }
     }
+}
+
+#[test]
+fn a_hog_that_never_yields_leaves_the_probe_to_the_spare() {
+    // With one worker nothing but the spare could run it meanwhile.
+    let lines = figures("run W10 --scale 0.1 --reps 1 --workers 1 --hog never-yields --spare on");
+    let probes = figure(&lines, "probes");
+    assert_eq!(
+        (&probes["params"]["hog"], &probes["params"]["spare"]),
+        (&"never-yields".into(), &"on".into())
+    );
+    // Five hundred on a quiet machine.
+    assert!(probes["min"].as_f64() > Some(50.0), "{probes}");
 }
 
 #[test]

@@ -4,8 +4,10 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
-    task::{Context as TaskContext, Poll},
+    task::{Context as TaskContext, Poll, ready},
 };
+
+use whitebeam_scheduler::poll_budget;
 
 use crate::{ActorRef, ChildRef, SendError};
 
@@ -42,7 +44,9 @@ impl<'a, M> CastWait<'a, M> {
 impl<M: Send + 'static> Future for CastWait<'_, M> {
     type Output = Result<(), SendError<M>>;
 
-    fn poll(mut self: Pin<&mut Self>, _cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
+        // It never waits otherwise.
+        ready!(poll_budget(cx));
         // Polled after it was ready, it stays pending.
         let Some(msg) = self.msg.take() else { return Poll::Pending };
         Poll::Ready(match self.to {

@@ -471,6 +471,15 @@ impl Header {
         self.bits.store(self.bits.load(Ordering::Relaxed) & !bit, Ordering::Relaxed);
     }
 
+    /// Owner only: where it was when its end was decided, of [`flag::IN_ANY`].
+    #[inline]
+    pub(crate) fn note_place(&self, place: u32) {
+        let _ = self.flags.take(flag::IN_ANY);
+        if place != 0 {
+            self.flags.put(place);
+        }
+    }
+
     /// Owner only: `n` counted nodes have left the mailbox.
     #[inline]
     pub(crate) fn took(&self, n: u32) {

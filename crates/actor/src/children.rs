@@ -410,7 +410,7 @@ struct NoteChildDown(CellPtr);
 impl Drop for NoteChildDown {
     #[cold]
     fn drop(&mut self) {
-        self.0.header().set(bit::IN_CHILD_DOWN);
+        self.0.header().note_place(flag::IN_CHILD_DOWN);
     }
 }
 

@@ -53,7 +53,7 @@ pub(crate) use report::{name_of, text_of as reason_of};
 
 use crate::{
     ExitReason, RuntimeEvent,
-    cell::{CellPtr, bit},
+    cell::{CellPtr, bit, flag},
     contain::contain,
     event, local, panic_place,
     shared::Shared,
@@ -234,8 +234,7 @@ pub(crate) fn panicked(cell: CellPtr) {
     let header = cell.header();
     if header.has(bit::TERMINATING) {
         // Whatever was noted when its end was decided: that was no crash.
-        header.clear(bit::IN_ANY);
-        header.set(bit::IN_TERMINATE);
+        header.note_place(flag::IN_TERMINATE);
     }
     header.set(bit::CRASHED);
 }

@@ -33,7 +33,7 @@ use whitebeam_sync::{inbox::Push, node::Node, shim::atomic::Ordering};
 
 use crate::{
     ExitReason, call,
-    cell::{CellPtr, bit},
+    cell::{CellPtr, bit, flag},
     children,
     contain::contain,
     crash::{self, Crash},
@@ -67,13 +67,13 @@ pub(crate) enum How {
 }
 
 impl How {
-    /// What the owner's notes say of an end with an abnormal reason.
-    fn crash_bits(self) -> u32 {
+    /// Whether an end with an abnormal reason is a crash, and where it was then.
+    fn crashes(self) -> Option<u32> {
         match self {
-            How::Own | How::Failed => bit::CRASHED,
-            How::Broken => bit::CRASHED | bit::IN_OTHER,
-            How::BrokenWork => bit::CRASHED | bit::IN_WORK,
-            How::Asked | How::Orderly | How::Abrupt => 0,
+            How::Own | How::Failed => Some(0),
+            How::Broken => Some(flag::IN_OTHER),
+            How::BrokenWork => Some(flag::IN_WORK),
+            How::Asked | How::Orderly | How::Abrupt => None,
         }
     }
 }
@@ -101,11 +101,13 @@ pub(crate) fn doom(cell: CellPtr, reason: ExitReason, how: How) {
     if overtakes {
         // SAFETY: callers are owners, and the process has not ended.
         unsafe { ext::set_exit_reason(cell, &reason) };
-        header.clear(bit::DOOM_WAITS | bit::DOOM_ORDERLY | bit::CRASHED | bit::IN_ANY);
+        header.clear(bit::DOOM_WAITS | bit::DOOM_ORDERLY | bit::CRASHED);
         let waits = if waits { bit::DOOM_WAITS } else { 0 };
         let is_abrupt = matches!(how, How::Abrupt | How::Failed | How::Broken | How::BrokenWork);
         let orderly = if is_abrupt { 0 } else { bit::DOOM_ORDERLY };
-        let crash = if reason.is_orderly() { 0 } else { how.crash_bits() };
+        let crash = if reason.is_orderly() { None } else { how.crashes() };
+        header.note_place(crash.unwrap_or(0));
+        let crash = if crash.is_some() { bit::CRASHED } else { 0 };
         header.set(bit::DOOMED | waits | orderly | crash);
     }
 }

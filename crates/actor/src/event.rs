@@ -14,7 +14,7 @@ use whitebeam_sync::shim::{
     atomic::{AtomicU64, Ordering},
 };
 
-use crate::{CrashReport, contain::contain, local};
+use crate::{CrashReport, StuckHandler, contain::contain, local};
 
 /// Something that a runtime tells of itself: [`Builder::on_event`](crate::Builder::on_event).
 #[derive(Clone, Debug)]
@@ -23,6 +23,11 @@ pub enum RuntimeEvent {
     /// A process ended abnormally by its own code. Told with its block, if that is printed: after links, monitors,
     /// the parent and the caller of the request in hand were told.
     Crashed(Arc<CrashReport>),
+    /// A handler holds its worker for longer than [`Builder::stuck_after`](crate::Builder::stuck_after) allows. Told
+    /// once for each time that it does, by the thread that watches the workers.
+    HandlerStuck(StuckHandler),
+    /// It has returned: the same, with the time that it took.
+    HandlerReturned(StuckHandler),
 }
 
 /// How many events there were: [`Handle::event_counts`](crate::Handle::event_counts).
@@ -58,6 +63,13 @@ pub(crate) fn subscriber_tells_crashes() -> bool {
     return false;
 }
 
+fn subscriber_wants_stuck() -> bool {
+    #[cfg(feature = "tracing")]
+    return contain(trace::wants_stuck).unwrap_or(false);
+    #[cfg(not(feature = "tracing"))]
+    return false;
+}
+
 /// Whether the program may have a subscriber.
 fn has_subscriber() -> bool {
     cfg!(feature = "tracing")
@@ -78,6 +90,11 @@ impl Events {
             told: AtomicU64::new(0),
             panics: AtomicU64::new(0),
         }
+    }
+
+    /// Whether anybody wants to know of handlers that hold their worker, as far as is known now.
+    pub(crate) fn wants_stuck(&self) -> bool {
+        self.hook.lock().is_some() || subscriber_wants_stuck()
     }
 
     pub(crate) fn counts(&self) -> EventCounts {

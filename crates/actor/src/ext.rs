@@ -58,6 +58,8 @@ pub(crate) struct Ext {
     pub(crate) start_info: Option<StartInfo>,
     /// Pids from the parent upwards, once asked for.
     pub(crate) ancestors: Option<Box<[Pid]>>,
+    /// Messages per turn at most, with the bit `PACED`.
+    pub(crate) budget: u32,
     /// Counts monitors and timers of this process.
     pub(crate) next_id: u64,
     /// Timers that were set and have not fired.

@@ -64,6 +64,7 @@ mod runtime;
 mod shutdown;
 mod start;
 mod stop;
+mod stuck;
 
 // What processes do to each other.
 mod children;
@@ -138,9 +139,11 @@ pub use shutdown::{ShutdownReport, StopSummary};
 pub use signal::Exit;
 pub use start::{Start, StartReply};
 pub use stop::{StopOrKill, StopOutcome, Stopping};
+pub use stuck::StuckHandler;
 pub use timer::TimerRef;
 pub use whitebeam_scheduler::{
     BlockingMetrics, BlockingTask, Refusal, Refused, Sleep, Task, Time, Unfinished, WorkerMetrics,
+    YieldNow, consume_budget, poll_budget, yield_now,
 };
 pub use work::{AttachRef, Attached, Pipe};
 

@@ -176,6 +176,16 @@ pub(crate) fn current() -> Option<CellPtr> {
     LOCAL.with(|local| local.current.get())
 }
 
+/// Whether this thread polls the frame of `cell`.
+#[inline]
+pub(crate) fn is_polling(cell: CellPtr) -> bool {
+    // Wakers are called, and dropped, from anywhere: a thread's locals may be gone by then.
+    let is_here = |local: &std::mem::ManuallyDrop<Local>| {
+        local.current.get() == Some(cell) && !local.frame.get().is_null()
+    };
+    LOCAL.try_with(is_here).unwrap_or(false)
+}
+
 /// Whether an actor's code runs on this thread.
 pub(crate) fn in_actor() -> bool {
     panicking().is_some()

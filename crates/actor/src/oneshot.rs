@@ -5,8 +5,10 @@ use std::{
     future::Future,
     pin::Pin,
     sync::Arc,
-    task::{Context as TaskContext, Poll},
+    task::{Context as TaskContext, Poll, ready},
 };
+
+use whitebeam_scheduler::poll_budget;
 
 use crate::{
     CallError, Reply,
@@ -23,6 +25,8 @@ pub struct Answered<T> {
     waiting: Option<Waiting<T>>,
     /// It was ready once, and others were let run first: in a simulation only.
     gave_way: bool,
+    /// It was pending: what is awaited one after another and never is comes out of the turn's budget.
+    was_pending: bool,
     /// A process of the runtime whose clock a time limit goes by, where who waits is none itself.
     clock: Option<CellRef>,
 }
@@ -41,7 +45,7 @@ pub fn oneshot<T: Send + 'static>() -> (Reply<T>, Answered<T>) {
 impl<T> Answered<T> {
     /// The value that a request was sent for.
     pub(crate) fn to(sent: Waiting<T>, clock: Option<CellRef>) -> Self {
-        Answered { waiting: Some(sent), gave_way: false, clock }
+        Answered { waiting: Some(sent), gave_way: false, was_pending: false, clock }
     }
 
     /// The runtime whose clock a time limit goes by. `None`: the answer is there, or no runtime is known.
@@ -69,7 +73,12 @@ impl<T> Future for Answered<T> {
             return Poll::Ready(Err(CallError::NoReply));
         };
         if !waiting.is_replied() && !waiting.register(cx.waker()) {
+            this.was_pending = true;
             return Poll::Pending;
+        }
+        if !this.was_pending {
+            ready!(poll_budget(cx));
+            this.was_pending = true;
         }
         if !this.gave_way && simulate::gives_way(cx) {
             this.gave_way = true;

@@ -8,6 +8,7 @@ use crate::Name;
 pub struct SpawnOptions {
     name: Option<Name>,
     label: Option<Name>,
+    budget: Option<u32>,
 }
 
 impl SpawnOptions {
@@ -34,6 +35,19 @@ impl SpawnOptions {
     pub fn label(mut self, label: impl Into<Name>) -> Self {
         self.label = Some(label.into());
         self
+    }
+
+    /// Messages that the process may handle in a turn before it goes behind the others, if that is less than
+    /// [`Builder::budget`](crate::Builder::budget) gives to all; at least one. For one that is to leave more to others:
+    /// a small budget costs it a way through the queue more often. There are no priorities.
+    pub fn budget(mut self, messages: u32) -> Self {
+        self.budget = Some(messages.max(1));
+        self
+    }
+
+    /// Its own budget of messages.
+    pub(crate) fn own_budget(&self) -> Option<u32> {
+        self.budget
     }
 
     /// Name and label.

@@ -7,6 +7,8 @@ use std::{
     task::{Context as TaskContext, Poll},
 };
 
+use whitebeam_scheduler::poll_budget;
+
 use crate::{
     Pid,
     cell::{CellPtr, CellRef},
@@ -66,7 +68,7 @@ impl Future for RelationsFuture {
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
         match &mut self.0 {
             Some(answer) => Pin::new(answer).poll(cx).map(|answer| answer.ok().flatten()),
-            None => Poll::Ready(None),
+            None => poll_budget(cx).map(|()| None),
         }
     }
 }

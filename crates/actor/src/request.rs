@@ -6,11 +6,11 @@ use std::{
     marker::PhantomData,
     pin::Pin,
     sync::Arc,
-    task::{Context as TaskContext, Poll},
+    task::{Context as TaskContext, Poll, ready},
     time::Duration,
 };
 
-use whitebeam_scheduler::Sleep;
+use whitebeam_scheduler::{Sleep, poll_budget};
 
 use crate::{
     CallError, Reply, SendFailure, blocking,
@@ -117,16 +117,21 @@ impl Address<'_> {
         self.cell()
     }
 
-    /// Why nobody took the request, an `M`.
+    /// Why nobody took the request.
     #[cold]
-    fn refusal<M>(&self) -> CallError {
-        let why = match self {
+    fn why(&self) -> &SendFailure {
+        match self {
             Address::Borrowed(..) | Address::Owned(_) | Address::Named(_) => &SendFailure::NoProc,
             Address::Child(_, ChildSlot::Borrowed(slot)) => slot.refusal(),
             Address::Child(_, ChildSlot::Owned(slot)) => slot.refusal(),
             Address::Nobody(why) => why,
-        };
-        match why {
+        }
+    }
+
+    /// Why nobody took the request, an `M`.
+    #[cold]
+    fn refusal<M>(&self) -> CallError {
+        match self.why() {
             SendFailure::NoProc => CallError::NoProc,
             SendFailure::Restarting => CallError::Restarting,
             SendFailure::WrongMessage { found } => CallError::WrongMessage {
@@ -275,8 +280,7 @@ impl<M, T> CallFuture<'_, M, T> {
     #[inline]
     fn start(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<T, CallError>> {
         let Some(cell) = self.to.cell().or_else(|| self.to.look_up()) else {
-            self.waiting.abandon();
-            return Poll::Ready(Err(self.to.refusal::<M>()));
+            return self.refused(cx);
         };
         if self.waiting.register(cx.waker()) {
             // Answered before it was sent: the closure gave the reply away.
@@ -285,14 +289,26 @@ impl<M, T> CallFuture<'_, M, T> {
         // A body may receive its own call meanwhile.
         if self.waiting.is_armed_for(cell) && !cell.vt().is_process {
             // The handler that would have to be done first is the one that waits.
+            ready!(poll_budget(cx));
             self.waiting.abandon();
             return Poll::Ready(Err(deadlock::calling_itself(cell)));
         }
-        if !self.waiting.send(cell) {
-            return Poll::Ready(Err(self.to.refusal::<M>()));
+        if !self.waiting.try_send(cell) {
+            return self.refused(cx);
         }
         self.set_timer(cx);
         Poll::Pending
+    }
+
+    /// Nobody takes the request. Who tries again and again gives way like any other: the call is pending first.
+    #[cold]
+    fn refused(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<T, CallError>> {
+        if poll_budget(cx).is_pending() {
+            self.to = Address::Nobody(*self.to.why());
+            return Poll::Pending;
+        }
+        self.waiting.abandon();
+        Poll::Ready(Err(self.to.refusal::<M>()))
     }
 
     #[inline]

@@ -120,11 +120,11 @@ const ATTENTION: u32 = bit::DOOMED
 unsafe fn run<A: Actor>(header: NonNull<RunHeader>, turn: &mut Turn<'_>) -> Ran {
     // SAFETY: run queues hold cells that stay allocated while they are scheduled.
     let cell = unsafe { CellPtr::new(header.cast()) };
-    if cell.header().has(bit::ENDED | bit::SLOW) {
+    if cell.header().has(bit::ENDED | bit::SLOW | bit::PACED) {
         if cell.header().has(bit::ENDED) {
             return end::dispose(cell);
         }
-        turn.mark_slow();
+        pace(cell, turn);
     }
     let running = Running::enter(cell);
     let flow = contain(|| messages::<A>(cell, turn));
@@ -134,11 +134,27 @@ unsafe fn run<A: Actor>(header: NonNull<RunHeader>, turn: &mut Turn<'_>) -> Ran 
         Ok(Flow::Again) => {
             if turn.is_slow() {
                 cell.header().set(bit::SLOW);
+            } else {
+                cell.header().clear(bit::SLOW);
             }
             Ran::Again
         }
         Ok(Flow::End) => finished(cell, ext::exit_reason(cell)),
         Err(panic) => panicked(cell, panic),
+    }
+}
+
+/// The turn of one that is slow, or has a budget of its own.
+#[cold]
+fn pace(cell: CellPtr, turn: &mut Turn<'_>) {
+    if cell.header().has(bit::PACED) {
+        // SAFETY: the turn owns the cell; it is read.
+        if let Some(ext) = unsafe { ext::Ext::look(cell) } {
+            turn.limit(ext.budget);
+        }
+    }
+    if cell.header().has(bit::SLOW) {
+        turn.mark_slow();
     }
 }
 

@@ -229,6 +229,13 @@ impl Shared {
         Some(CellRef::adopt(unsafe { CellPtr::new(slot.cast()) }))
     }
 
+    /// The process whose cell begins at this address, alive or ended, if there is one.
+    pub(crate) fn process_at(&self, address: usize) -> Option<CellRef> {
+        let slot = self.slab.live_at(address)?;
+        // SAFETY: as in `resolve`.
+        Some(CellRef::adopt(unsafe { CellPtr::new(slot.cast()) }))
+    }
+
     /// The pid that a target of this runtime's leads to now.
     #[inline]
     pub(crate) fn pid_of(&self, target: &impl Target) -> Option<Pid> {

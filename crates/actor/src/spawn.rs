@@ -127,6 +127,7 @@ pub(crate) fn spawn<A: Actor>(
     if shared.is_closing() {
         return Err(Refused { args, ack, why: StartError::ShuttingDown });
     }
+    let budget = options.own_budget();
     let (name, label) = options.into_parts();
     let claim = match name.as_ref().map(|name| shared.names().claim(name)).transpose() {
         Ok(claim) => claim,
@@ -152,6 +153,11 @@ pub(crate) fn spawn<A: Actor>(
     }
     if label.is_some() {
         Ext::set_label(cell, label);
+    }
+    if let Some(budget) = budget {
+        cell.header().set(bit::PACED);
+        // SAFETY: nobody else knows the cell.
+        unsafe { Ext::of(cell) }.budget = budget;
     }
     let (reserved, is_published) = match claim {
         None => (None, false),

@@ -5,11 +5,11 @@ use std::{
     future::Future,
     pin::Pin,
     sync::Arc,
-    task::{Context as TaskContext, Poll},
+    task::{Context as TaskContext, Poll, ready},
     time::Duration,
 };
 
-use whitebeam_scheduler::Sleep;
+use whitebeam_scheduler::{Sleep, poll_budget};
 
 use crate::{
     ActorRef, CallError, DownFuture, ExitReason, Reply, SendFailure, StartError,
@@ -191,6 +191,7 @@ impl<M> Future for Start<M> {
                 return Pin::new(down).poll(cx).map(|_| Err(StartError::Timeout));
             }
             Way::Failed(error) => {
+                ready!(poll_budget(cx));
                 return Poll::Ready(Err(error.take().unwrap_or(StartError::ShuttingDown)));
             }
         };

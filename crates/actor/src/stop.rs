@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use whitebeam_scheduler::Sleep;
+use whitebeam_scheduler::{Sleep, poll_budget};
 
 use crate::{
     DownFuture, ExitReason, Pid, StopError,
@@ -74,7 +74,7 @@ impl Future for Stopping {
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
         let down = match &mut self.down {
             Ok(down) => Pin::new(down).poll(cx),
-            Err(error) => return Poll::Ready(Err(error.clone())),
+            Err(error) => return poll_budget(cx).map(|()| Err(error.clone())),
         };
         if let Poll::Ready(down) = down {
             let as_asked = down.reason.is_same(&self.reason);

@@ -3,6 +3,9 @@
 //! Waking sets a bit in the inbox's word and schedules the cell if it was idle: one read-modify-write,
 //! no allocation. The waker that a frame is polled with counts no reference; a clone does, and may
 //! outlive the actor: its word is closed by then, and waking does nothing.
+//!
+//! A frame that wakes itself while it is polled asks for another poll, as a yield does: it gets that in its next turn,
+//! behind all others (`YIELDED`). Polled again at once, it would use up the turn by asking.
 #![expect(unsafe_code, reason = "a raw waker is a pointer and a table")]
 #![expect(
     clippy::multiple_unsafe_ops_per_block,
@@ -15,7 +18,10 @@ use std::{
     task::{RawWaker, RawWakerVTable, Waker},
 };
 
-use crate::cell::{CellPtr, Header};
+use crate::{
+    cell::{CellPtr, Header, bit},
+    local,
+};
 
 static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake_by_ref, drop);
 
@@ -48,12 +54,24 @@ unsafe fn clone(data: *const ()) -> RawWaker {
 
 unsafe fn wake(data: *const ()) {
     let cell = cell(data);
+    note_yield(cell);
     wake_cell(cell);
     cell.release();
 }
 
 unsafe fn wake_by_ref(data: *const ()) {
-    wake_cell(cell(data));
+    let cell = cell(data);
+    note_yield(cell);
+    wake_cell(cell);
+}
+
+/// Its frame is woken: by itself, if this thread is polling it.
+#[inline]
+fn note_yield(cell: CellPtr) {
+    if local::is_polling(cell) {
+        // By the owner, since its code runs here.
+        cell.header().set(bit::YIELDED);
+    }
 }
 
 unsafe fn drop(data: *const ()) {

@@ -353,8 +353,8 @@ fn broken(cell: CellPtr, reason: ExitReason) -> Broken {
         // `terminate` goes on.
         // SAFETY: the caller is the owner, and the end is not published.
         unsafe { ext::set_exit_reason(cell, &reason) };
-        header.clear(bit::IN_ANY);
-        header.set(bit::CRASHED | bit::IN_WORK);
+        header.note_place(flag::IN_WORK);
+        header.set(bit::CRASHED);
     }
     Broken
 }

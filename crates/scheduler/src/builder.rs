@@ -19,6 +19,7 @@ use crate::handle::Handle;
 use crate::queue::LocalQueue;
 use crate::scheduler::Scheduler;
 use crate::shared::{Shared, Tuning};
+use crate::watch::{LongRun, Settings, Watchdog};
 use crate::worker::Local;
 
 /// The most workers a scheduler can have. Every search looks at all of them.
@@ -74,6 +75,7 @@ pub struct Builder {
     slice: Duration,
     steal_after: Duration,
     spin: Duration,
+    watch: Settings,
     hooks: Hooks,
     start: Start,
     blocking_threads: usize,
@@ -129,6 +131,7 @@ impl Builder {
             slice: SLICE,
             steal_after: STEAL_AFTER,
             spin: SPIN,
+            watch: Settings::default(),
             hooks: Hooks::default(),
             start: Arc::new(|thread, body| thread.spawn(body)),
             blocking_threads: BLOCKING_THREADS,
@@ -165,7 +168,8 @@ impl Builder {
         self
     }
 
-    /// Messages a target may handle before it goes behind the others; at least one. Default: 128.
+    /// Messages a target may handle before it goes behind the others; at least one. Default: 128. As many things that
+    /// are ready at once may it [await](crate::poll_budget).
     pub fn budget(mut self, messages: u32) -> Self {
         self.budget = messages.max(1);
         self
@@ -187,6 +191,39 @@ impl Builder {
     /// How long a worker without work looks for some before it sleeps. Default: 20 us.
     pub fn spin(mut self, spin: Duration) -> Self {
         self.spin = spin;
+        self
+    }
+
+    /// Has `hook` called when a run has held its worker for longer than `limit`, and again when that has returned.
+    ///
+    /// On a thread of its own, between one and one and a half limits after the run began; no earlier than after 500
+    /// us. While the hook is in there nobody looks: a spare that is needed meanwhile comes when it has returned. Its
+    /// panic ends there.
+    pub fn on_long_run(
+        mut self,
+        limit: Duration,
+        hook: impl Fn(&LongRun<'_>) + Send + Sync + 'static,
+    ) -> Self {
+        self.watch.hook = Some((limit, Arc::new(hook)));
+        self
+    }
+
+    /// Makes so many threads more, which sleep until a worker is held by one run (of a handler that computes or blocks
+    /// for long), and then do its work until that returns: first of all what it has queued. Default: none.
+    ///
+    /// While a spare works there is a thread more than there are workers, if the held one computes. As many as may be
+    /// held at a time are of use. They are threads of workers as far as hooks are concerned, with indexes behind those.
+    pub fn spare_workers(mut self, spares: usize) -> Self {
+        self.watch.spares = spares;
+        self
+    }
+
+    /// How long a worker is held before a spare stands in for it. Default: 2 ms.
+    ///
+    /// It comes between one and one and a half times as late; no earlier than after 500 us. There is a thread that
+    /// wakes up twice in this time while anything works.
+    pub fn spare_after(mut self, held: Duration) -> Self {
+        self.watch.spare_after = held;
         self
     }
 
@@ -258,8 +295,10 @@ impl Builder {
         if workers == 0 {
             return Err(BuildError::NoWorkers);
         }
-        if workers > MOST_WORKERS {
-            return Err(BuildError::TooManyWorkers { asked: workers, most: MOST_WORKERS });
+        let spares = self.watch.spares;
+        let threads = workers.saturating_add(spares);
+        if threads > MOST_WORKERS {
+            return Err(BuildError::TooManyWorkers { asked: threads, most: MOST_WORKERS });
         }
 
         let rate = TickRate::measure();
@@ -268,10 +307,11 @@ impl Builder {
             slice: rate.ticks(self.slice),
             age: rate.ticks(self.steal_after),
             spin: rate.ticks(self.spin),
+            spares,
         };
         let barrier = Heavy::register();
         let (queues, remotes): (Vec<_>, Vec<_>) =
-            (0..workers).map(|_| LocalQueue::new(barrier)).unzip();
+            (0..threads).map(|_| LocalQueue::new(barrier)).unzip();
         let seed = self.seed.unwrap_or_else(|| RandomState::new().hash_one(workers));
         let blocking = Pool::new(Some(blocking::Settings {
             name: self.name.clone(),
@@ -287,16 +327,39 @@ impl Builder {
         let (mut scheduler, ended) = Scheduler::new(Handle::new(Arc::clone(&shared)));
         for (index, queue) in queues.into_iter().enumerate() {
             let body = self.body(Arc::clone(&shared), index, queue, ended.clone());
-            match (self.start)(self.thread(index), body) {
-                Ok(thread) => scheduler.started(thread),
-                Err(source) => return Err(BuildError::Thread { started: index, source }),
-            }
+            let name = match index.checked_sub(workers) {
+                None => format!("{}-{index}", self.name),
+                Some(spare) => format!("{}-spare-{spare}", self.name),
+            };
+            self.launch(&mut scheduler, index, name, body)?;
+        }
+        if self.watch.is_needed() {
+            let watchdog = Watchdog::new(shared, self.watch.clone());
+            let body = Box::new(move || {
+                let _last_word = LastWord { ended, index: threads };
+                watchdog.live();
+            });
+            self.launch(&mut scheduler, threads, format!("{}-watch", self.name), body)?;
         }
         Ok(scheduler)
     }
 
-    fn thread(&self, index: usize) -> thread::Builder {
-        let thread = thread::Builder::new().name(format!("{}-{index}", self.name));
+    fn launch(
+        &self,
+        scheduler: &mut Scheduler,
+        index: usize,
+        name: String,
+        body: ThreadBody,
+    ) -> Result<(), BuildError> {
+        match (self.start)(self.thread(name), body) {
+            Ok(thread) => scheduler.started(thread),
+            Err(source) => return Err(BuildError::Thread { started: index, source }),
+        }
+        Ok(())
+    }
+
+    fn thread(&self, name: String) -> thread::Builder {
+        let thread = thread::Builder::new().name(name);
         match self.stack_size {
             Some(bytes) => thread.stack_size(bytes),
             None => thread,
@@ -343,6 +406,7 @@ impl fmt::Debug for Builder {
             .field("blocking_threads", &self.blocking_threads)
             .field("blocking_queue", &self.blocking_queue)
             .field("blocking_keep_alive", &self.blocking_keep_alive)
+            .field("spares", &self.watch.spares)
             .finish_non_exhaustive()
     }
 }

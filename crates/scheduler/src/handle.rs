@@ -120,7 +120,8 @@ impl Handle {
     /// the system's wake-up of a sleeping thread; more while every worker is inside a handler that
     /// takes longer.
     pub fn timer_at(&self, deadline: Time, expire: Arc<dyn Expire>, token: u64) -> TimerKey {
-        self.0.timer_at(self.worker_index(), deadline, expire, token)
+        let shard = with_current(&self.0, |local| local.map(|local| local.shard()));
+        self.0.timer_at(shard, deadline, expire, token)
     }
 
     /// Takes a timer back; gives the time that was left. `None` when it has fired (or is being fired at this
@@ -148,7 +149,7 @@ impl Handle {
         self.worker_index().is_some()
     }
 
-    /// Which worker of this scheduler the calling thread is.
+    /// Which worker of this scheduler the calling thread is; the numbers of spares come after the others'.
     #[must_use]
     pub fn worker_index(&self) -> Option<usize> {
         match &self.0.sim {
@@ -157,10 +158,10 @@ impl Handle {
         }
     }
 
-    /// How many workers there are: one in the simulation.
+    /// How many workers there are, spares not counted: one in the simulation.
     #[must_use]
     pub fn workers(&self) -> usize {
-        self.0.remotes.len().max(1)
+        self.0.workers().max(1)
     }
 
     /// Whether this is a simulation.
@@ -169,7 +170,7 @@ impl Handle {
         self.0.sim.is_some()
     }
 
-    /// What each worker has done. Empty in the simulation.
+    /// What each worker has done, and then each spare. Empty in the simulation.
     #[must_use]
     pub fn metrics(&self) -> Vec<WorkerMetrics> {
         self.0.remotes.iter().map(|remote| WorkerMetrics::read(remote, self.0.rate)).collect()

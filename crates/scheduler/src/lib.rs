@@ -5,7 +5,8 @@
 //!
 //! | part | where |
 //! | --- | --- |
-//! | what is run, and for how long | [`Runnable`], [`Turn`] |
+//! | what is run, and for how long | [`Runnable`], [`Turn`]; futures that are always ready: `coop` |
+//! | who holds a worker for long | `watch`, [`LongRun`] |
 //! | the loop, the queue, stealing, sleeping | `worker`, `queue`; the protocol of who sleeps is [`whitebeam_sync::idle`] |
 //! | time and timers | [`Time`], `timers`, `timer` |
 //! | plain futures | [`Task`], [`Handle::spawn`], [`Handle::block_on`] |
@@ -40,6 +41,7 @@ mod blocking;
 mod builder;
 mod choice;
 mod clock;
+mod coop;
 mod error;
 mod handle;
 mod metrics;
@@ -54,12 +56,14 @@ mod task;
 mod timer;
 mod timers;
 mod turn;
+mod watch;
 mod worker;
 
 pub use blocking::{BlockingTask, Refusal, Refused, Unfinished};
 pub use builder::{Builder, ThreadBody};
 pub use choice::{Choices, Point, Seeded, Waiting};
 pub use clock::Time;
+pub use coop::{YieldNow, consume_budget, poll_budget, yield_now};
 pub use error::BuildError;
 pub use handle::Handle;
 pub use metrics::{BlockingMetrics, WorkerMetrics};
@@ -72,3 +76,4 @@ pub use task::Task;
 pub use timer::Expire;
 pub use timers::{Sleep, TimerKey};
 pub use turn::Turn;
+pub use watch::LongRun;

@@ -25,7 +25,9 @@ impl Counter {
         self.0.load(Ordering::Relaxed)
     }
 
-    fn set(&self, value: u64) {
+    /// By the owner only.
+    #[inline]
+    pub(crate) fn set(&self, value: u64) {
         self.0.store(value, Ordering::Relaxed);
     }
 }
@@ -67,6 +69,11 @@ impl Counters {
     pub(crate) fn resume(&self, now: u64) {
         self.idle.add(now.saturating_sub(self.resting_since.read()));
         self.resting_since.set(0);
+    }
+
+    /// Whether the worker has no work.
+    pub(crate) fn is_resting(&self) -> bool {
+        self.resting_since.read() != 0
     }
 
     /// Time without work and time with it.

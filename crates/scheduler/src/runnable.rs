@@ -88,6 +88,11 @@ pub struct Runnable(NonNull<()>);
 /// Low bit of the word: set for a plain task.
 const TASK: usize = 1;
 
+/// Whether a [word](Runnable::word) is a plain task's.
+pub(crate) fn is_task_word(word: u64) -> bool {
+    word & TASK as u64 != 0
+}
+
 // SAFETY: a header's target is handed between threads by contract of `from_header`; a plain task is
 // made by `async_task::spawn`, which asks for a `Send` future and schedule function.
 unsafe impl Send for Runnable {}
@@ -126,6 +131,12 @@ impl Runnable {
     /// next one is no function of the program.
     pub(crate) fn identity(&self) -> u64 {
         if self.is_task() { 0 } else { self.0.addr().get() as u64 }
+    }
+
+    /// The word itself, for who is to see what runs.
+    #[inline]
+    pub(crate) fn word(&self) -> u64 {
+        self.0.addr().get() as u64
     }
 
     pub(crate) fn from_task(task: async_task::Runnable) -> Self {

@@ -10,7 +10,8 @@
 //!
 //! 1. `stop`: the state becomes STOPPING, and each worker gets a token for its parker. From here on what
 //!    workers schedule stays in their queues, what others schedule stays in the shared queue.
-//! 2. Each worker ends the run it is in, sees the state at its next look (at once after its turn, or when
+//!    The watchdog ends; nobody stands in for a worker any more.
+//! 2. Each worker, and each spare, ends the run it is in, sees the state at its next look (at once after its turn, or when
 //!    it wakes; in a busy queue after at most 64 more runs), calls its stop hook, moves what is left in its
 //!    queue to the shared queue, and ends. Its last word is its index on a channel.
 //! 3. [`Scheduler::shutdown`] collects the last words until the deadline, and joins those threads. A worker
@@ -47,7 +48,7 @@ const DROP_WAIT: Duration = Duration::from_secs(5);
 /// queued. On one of its own workers, and after a [`shutdown`](Self::shutdown), it does not wait.
 pub struct Scheduler {
     handle: Handle,
-    /// By index; taken when joined.
+    /// By index, spares behind the workers, and the watchdog last; taken when joined.
     threads: Vec<Option<JoinHandle<()>>>,
     /// The last words of the workers.
     ended: Receiver<usize>,
@@ -79,8 +80,9 @@ impl Scheduler {
     }
 
     /// Stops the workers and waits for them, for at most `within` (`None`: for as long as it takes). Gives the
-    /// indexes of those that are still inside a run; they end by themselves when it returns, and may be
-    /// waited for by another call.
+    /// indexes of those that are still inside a run, spares behind the workers, and the one behind all of them for the
+    /// watchdog, if that is inside its hook; they end by themselves when it returns, and may be waited for by another
+    /// call.
     ///
     /// Then it ends the pool for [blocking work](Handle::spawn_blocking) in what is left of `within`: what waits there
     /// is dropped, what runs is waited for, by the first call. What is still running is in

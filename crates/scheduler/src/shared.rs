@@ -19,6 +19,7 @@ use crate::simulation::Sim;
 use crate::task::quietly;
 use crate::timer::Expire;
 use crate::timers::{TimerKey, Timers};
+use crate::watch::Watch;
 
 /// The scheduler itself. A [`Handle`](crate::Handle) is a counted reference to it.
 pub(crate) struct Shared {
@@ -28,7 +29,7 @@ pub(crate) struct Shared {
     pub(crate) idle: Idle,
     /// Runnables from outside, and what workers leave behind when they end.
     pub(crate) injector: Injector<Runnable>,
-    /// What thieves and readers see of each worker. Empty in the simulation.
+    /// What thieves and readers see of each worker, and then of each spare. Empty in the simulation.
     pub(crate) remotes: Box<[Arc<Remote>]>,
     pub(crate) timers: Timers,
     /// Where closures run that would hold up a worker.
@@ -37,6 +38,7 @@ pub(crate) struct Shared {
     state: AtomicU8,
     /// State of the generator behind [`random`](Self::random) on a real scheduler.
     draws: AtomicU64,
+    pub(crate) watch: Watch,
     /// Set: there are no workers, this runs instead.
     pub(crate) sim: Option<Sim>,
 }
@@ -53,6 +55,8 @@ pub(crate) struct Remote {
     pub(crate) runs: Counter,
     /// Runs from the queue: a thief sees by it how fast the queue moves.
     pub(crate) pops: Counter,
+    /// What the worker runs, or ran last: the [word](Runnable::word) of it. 0: it fires timers.
+    pub(crate) running: Counter,
     pub(crate) stealer: Stealer<Runnable>,
     pub(crate) counters: Counters,
 }
@@ -68,6 +72,8 @@ pub(crate) struct Tuning {
     pub(crate) age: u64,
     /// How long a sentinel spins before it naps, in ticks.
     pub(crate) spin: u64,
+    /// How many of the threads are spares.
+    pub(crate) spares: usize,
 }
 
 /// Runs.
@@ -84,6 +90,7 @@ impl Remote {
             quiet: StealSlot::new(barrier),
             runs: Counter::default(),
             pops: Counter::default(),
+            running: Counter::default(),
             stealer,
             counters: Counters::default(),
         }
@@ -100,19 +107,27 @@ impl Shared {
         blocking: Arc<Pool>,
         sim: Option<Sim>,
     ) -> Arc<Self> {
+        let spares = tuning.spares;
+        let workers = remotes.len() - spares;
         Arc::new(Shared {
             clock,
             rate,
             tuning,
-            idle: Idle::new(remotes.len()),
+            idle: Idle::with_spares(workers, spares),
             injector: Injector::new(),
-            timers: Timers::new(remotes.len().max(1)),
+            timers: Timers::new(workers.max(1)),
+            watch: Watch::new(spares),
             remotes,
             blocking,
             state: AtomicU8::new(RUNNING),
             draws: AtomicU64::new(seed),
             sim,
         })
+    }
+
+    /// How many workers there are, without spares: none in the simulation.
+    pub(crate) fn workers(&self) -> usize {
+        self.remotes.len() - self.watch.spares.len()
     }
 
     /// From a thread that is no worker of this scheduler. (In a loom model what is scheduled goes elsewhere:
@@ -216,11 +231,12 @@ impl Shared {
         self.state.load(Ordering::Relaxed) != RUNNING
     }
 
-    /// RUNNING to STOPPING; wakes all workers, so that they see it.
+    /// RUNNING to STOPPING; wakes all threads, so that they see it.
     pub(crate) fn stop(&self) {
         // SeqCst: before the tokens of the parkers, which the workers take before they look.
         self.state.fetch_max(STOPPING, Ordering::SeqCst);
         self.idle.unpark_all();
+        self.watch.lookout.call();
     }
 
     /// To CLOSED: from now on what is scheduled is dropped. What is still queued is dropped too, and who waits

@@ -5,12 +5,13 @@ mod guarded;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use async_task::{FallibleTask, ScheduleInfo, WithInfo};
 
 pub(crate) use self::guarded::quietly;
 use self::guarded::{GuardedFuture, Output, guard_waker};
+use crate::coop::poll_budget;
 use crate::handle::Handle;
 use crate::runnable::Runnable;
 
@@ -81,6 +82,10 @@ impl<T> Task<T> {
     }
 
     fn poll_outcome(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
+        if self.waker.is_none() && self.inner.is_finished() {
+            // It was never pending.
+            ready!(poll_budget(cx));
+        }
         let is_known = self.waker.as_ref().is_some_and(|(waker, _)| waker.will_wake(cx.waker()));
         if !is_known {
             self.waker = Some((cx.waker().clone(), guard_waker(cx.waker())));

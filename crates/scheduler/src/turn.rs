@@ -26,9 +26,9 @@ use std::fmt;
 use crate::clock::{Time, ticks};
 
 /// Messages at the start of a turn that are not timed.
-const FREE: u32 = 4;
+pub(crate) const FREE: u32 = 4;
 /// Messages between two looks at the clock.
-const STRIDE: u32 = 8;
+pub(crate) const STRIDE: u32 = 8;
 /// A slow target is no longer slow when its messages take less than this part of a slice.
 const RECOVERED: u64 = 16;
 
@@ -90,6 +90,13 @@ impl<'a> Turn<'a> {
         self.look()
     }
 
+    /// At the start of a turn: it is over after `messages` at most, also if that is less than for others.
+    #[cold]
+    pub fn limit(&mut self, messages: u32) {
+        self.budget = self.budget.min(messages).max(1);
+        self.next = self.next.min(self.budget);
+    }
+
     /// Messages counted so far in this turn.
     #[inline]
     #[must_use]
@@ -124,7 +131,7 @@ impl<'a> Turn<'a> {
         Time::from_nanos(self.desk.coarse.get())
     }
 
-    /// Index of the worker, `0..workers`.
+    /// Index of the worker; those of spares come after the others'.
     #[inline]
     #[must_use]
     pub fn worker(&self) -> usize {
@@ -219,6 +226,16 @@ mod tests {
         for budget in 1..=6 {
             let desk = desk(0, budget);
             assert_eq!(messages_until_over(&mut Turn::new(&desk), || ()), budget);
+        }
+    }
+
+    #[test]
+    fn a_target_of_its_own_limit_has_no_more_than_others() {
+        let desk = desk(0, 20);
+        for (limit, holds) in [(1, 1), (3, 3), (5, 5), (20, 20), (100, 20), (0, 1)] {
+            let mut turn = Turn::new(&desk);
+            turn.limit(limit);
+            assert_eq!(messages_until_over(&mut turn, || ()), holds);
         }
     }
 

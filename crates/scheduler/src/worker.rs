@@ -15,6 +15,9 @@
 //!   +--- rest: search as the sentinel, or sleep                            (search.rs)
 //! ```
 //!
+//! A worker that is always busy never comes to a search: each millisecond it looks for others that are held by one run,
+//! and takes what is behind that. How a spare comes to work and stops is in `stand_in.rs`.
+//!
 //! # Who may touch it
 //!
 //! A [`Local`] belongs to its thread; code that runs on the worker reaches it through
@@ -29,6 +32,7 @@
 mod current;
 mod pace;
 mod search;
+mod stand_in;
 
 use std::cell::{Cell, RefCell};
 use std::panic::{self, AssertUnwindSafe};
@@ -41,13 +45,14 @@ use self::pace::Pace;
 use self::search::Sightings;
 use crate::builder::Hooks;
 use crate::clock::ticks;
+use crate::coop::Coop;
 use crate::queue::{Kept, LocalQueue};
 use crate::runnable::{Left, Runnable};
 use crate::shared::{Shared, Tuning};
 use crate::timer::Entry;
 use crate::turn::{Desk, Turn};
 
-pub(crate) use self::current::with_current;
+pub(crate) use self::current::{take_budget, with_current};
 
 /// The owner's side of a worker.
 pub(crate) struct Local {
@@ -55,6 +60,9 @@ pub(crate) struct Local {
     queue: LocalQueue,
     desk: Desk,
     pace: Pace,
+    coop: Coop,
+    /// The worker whose wheel is this one's: itself, or whom it stands in for.
+    shard: Cell<usize>,
     /// What it saw of the others when it last searched.
     sightings: RefCell<Sightings>,
     /// Timers taken out and not yet told; kept for its memory.
@@ -91,6 +99,8 @@ impl Local {
                 coarse: Cell::new(shared.clock.now().as_nanos()),
             },
             pace: Pace::new(slice, shared.rate),
+            coop: Coop::default(),
+            shard: Cell::new(index),
             sightings: RefCell::new(Sightings::new(shared.remotes.len())),
             due: Cell::default(),
             shared,
@@ -103,8 +113,10 @@ impl Local {
         parker::be_punctual();
         self.queue.remote().counters.begin(ticks());
         self.guarded(|| hooks.start(self.index()));
-        // Again after each panic: the run it came from is over, the rest of the queue is not.
-        while !self.guarded(|| self.work()) {}
+        match self.as_spare() {
+            None => self.work_on(),
+            Some(spare) => self.live_as(spare),
+        }
         self.guarded(|| hooks.stop(self.index()));
         drop(entered);
         // What is left is the owner's, see `Scheduler::drain`.
@@ -114,6 +126,16 @@ impl Local {
 
     pub(crate) fn index(&self) -> usize {
         self.desk.worker
+    }
+
+    /// Whose wheel it sets timers on, and looks at first.
+    pub(crate) fn shard(&self) -> usize {
+        self.shard.get()
+    }
+
+    /// Takes one from the budget of what runs now. `false`: none is left.
+    fn take_budget(&self) -> bool {
+        self.coop.take(self.queue.remote().runs.read(), self.desk.budget, self.desk.slice)
     }
 
     pub(crate) fn is_of(&self, shared: &Shared) -> bool {
@@ -170,7 +192,12 @@ impl Local {
         }
     }
 
-    /// Runs until the scheduler stops.
+    /// Works until the scheduler stops, or this spare is relieved.
+    fn work_on(&self) {
+        // Again after each panic: the run it came from is over, the rest of the queue is not.
+        while !self.guarded(|| self.work()) {}
+    }
+
     fn work(&self) {
         loop {
             if self.pace.is_due() && self.look_up() == Next::Stop {
@@ -199,6 +226,7 @@ impl Local {
         let mut next = runnable;
         loop {
             self.queue.remote().runs.add(1);
+            self.queue.remote().running.set(next.word());
             let mut turn = Turn::new(&self.desk);
             let left = next.run(&mut turn);
             if turn.is_out_of_time() {
@@ -237,13 +265,16 @@ impl Local {
     /// Looks at everything but its own queue: whether to stop, timers, the shared queue.
     #[inline(never)]
     fn look_up(&self) -> Next {
-        if self.shared.is_stopping() {
+        if self.is_over() {
             return Next::Stop;
         }
         let now = ticks();
         let look = self.pace.looked(now);
         if look.at_clock {
             self.look_at_timers(look.at_all_timers);
+        }
+        if look.at_all_timers {
+            self.rescue(now);
         }
         if let Some(runnable) = self.take_injected() {
             self.run_found(runnable);
@@ -287,12 +318,13 @@ impl Local {
         let now = self.shared.clock.now();
         self.desk.coarse.set(now.as_nanos());
         let timers = &self.shared.timers;
-        let shards = if all { 0..timers.shards() } else { self.index()..self.index() + 1 };
+        let shards = if all { 0..timers.shards() } else { self.shard()..self.shard() + 1 };
         for shard in shards {
             if timers.next_of(shard) <= now.as_nanos() {
                 let mut due = self.due.take();
                 timers.take_due(shard, now, &mut due);
                 self.queue.remote().counters.timers.add(due.len() as u64);
+                self.queue.remote().running.set(0);
                 for (deadline, entry) in due.drain(..) {
                     self.guarded(|| entry.expire.expire(entry.token, deadline));
                 }

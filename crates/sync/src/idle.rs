@@ -19,15 +19,23 @@
 //! ```
 //!
 //! ACTIVE: runs, or looks through its own queue. SENTINEL: looks through everybody's; *searching*
-//! (spins) or *napping* (asleep for a while, or for good when nobody is active). A sleeper always
-//! wakes up as the sentinel.
+//! (spins) or *napping* (asleep for a while, or for good when nobody is active). A sleeper wakes up as the
+//! sentinel, unless it parts.
+//!
+//! A *spare* worker is ABSENT at first and counts for nothing. While it stands in for one that is stuck, and so
+//! ACTIVE, it is one of the others:
+//!
+//! ```text
+//!   ABSENT --join--> ACTIVE --part--> ABSENT          SLEEPING --rouse--> ACTIVE, to part
+//! ```
 //!
 //! # Who may write
 //!
 //! | field | writer | allowed when |
 //! | --- | --- | --- |
 //! | word: sentinel, napping | the sentinel (`leave`, `nap`, `rise`); an active worker (`rest`); anyone (`notify`) | as the word's operations check |
-//! | word: number of sleepers | `rest`, `leave`, `notify`, `volunteer` | under the lock of the list, whose length it equals |
+//! | word: number of sleepers | `rest`, `leave`, `notify`, `volunteer`, `rouse` | under the lock of the list, whose length it equals |
+//! | word: number of all present | a spare (`join`, `part`) | it is ABSENT; it is ACTIVE |
 //! | list of sleepers | the same | under its lock |
 //! | `asleep` of a worker | itself, to true; who takes it off the list, to false | under the lock of the list |
 //!
@@ -60,6 +68,11 @@
 //!
 //! A **deadline** is published in the same way: written, then a fence, then the look.
 //!
+//! A **spare** that has joined pushes as any worker. So a sentinel that naps for good, since nobody was active, is
+//! called by `join`; one that naps later sees it in the word. What a spare has when it parts goes to the shared queue
+//! first; behind its last write there is a fence, and then it looks at the shared queue, and wakes as a thread outside
+//! does if there is anything. So it is like one that sleeps, but that nobody counts on it.
+//!
 //! # Orderings
 //!
 //! All writes of the word are `SeqCst` read-modify-writes, on paths that cost a microsecond anyway.
@@ -72,8 +85,8 @@
 //!
 //! # Checked by
 //!
-//! `tests/loom_idle.rs` runs this type through both cases; the stress tests of the scheduler hunt for
-//! lost wake-ups.
+//! `tests/loom_idle.rs` runs this type through both cases, and a spare through its life; the stress tests of the
+//! scheduler hunt for lost wake-ups.
 
 mod word;
 
@@ -128,11 +141,23 @@ impl Idle {
     /// When there are more than [`MAX_WORKERS`].
     #[must_use]
     pub fn new(workers: usize) -> Self {
+        Self::with_spares(workers, 0)
+    }
+
+    /// All of `workers` are active; so many more, whose numbers come after theirs, are absent.
+    ///
+    /// # Panics
+    ///
+    /// When there are more than [`MAX_WORKERS`] of both.
+    #[must_use]
+    pub fn with_spares(workers: usize, spares: usize) -> Self {
+        let seats = workers + spares;
+        assert!(seats <= MAX_WORKERS, "the word cannot name so many workers");
         let seat = |_| Seat { parker: Parker::new(), asleep: AtomicBool::new(false) };
         Idle {
             word: IdleWord::new(workers),
-            sleepers: Mutex::new(Vec::with_capacity(workers)),
-            seats: (0..workers).map(seat).collect(),
+            sleepers: Mutex::new(Vec::with_capacity(seats)),
+            seats: (0..seats).map(seat).collect(),
         }
     }
 
@@ -224,7 +249,7 @@ impl Idle {
     }
 
     /// The sentinel has found work and becomes active. While others are active and others sleep it wakes
-    /// a successor.
+    /// a successor. A `SeqCst` fence is in here, behind its last write of the word.
     ///
     /// `true`: there is no successor although somebody sleeps. The caller must look at the shared queue
     /// and at its own again (the fence is in here), and [`recruit`](Self::recruit) when there is more
@@ -247,6 +272,7 @@ impl Idle {
                     self.seats[to].asleep.store(false, Ordering::Relaxed);
                     drop(sleepers);
                     self.seats[to].parker.unpark();
+                    fence(Ordering::SeqCst);
                     return false;
                 }
             }
@@ -280,6 +306,36 @@ impl Idle {
         }
     }
 
+    /// A spare, which was absent, is active.
+    pub fn join(&self) {
+        self.word.join();
+        // It may nap for good, since nobody was active.
+        self.call();
+    }
+
+    /// A spare, which is active, is absent. It must now look at the shared queue again (the fence is in here), and
+    /// wake somebody, as after a push, if there is anything.
+    pub fn part(&self) {
+        self.word.part();
+        fence(Ordering::SeqCst);
+    }
+
+    /// A sleeper that is about to part is active. `false`: it is the sentinel meanwhile.
+    #[must_use]
+    pub fn rouse(&self, me: usize) -> bool {
+        let mut sleepers = self.sleepers.lock();
+        let Some(place) = sleepers.iter().position(|&id| id == me) else { return false };
+        sleepers.remove(place);
+        self.word.rouse();
+        self.seats[me].asleep.store(false, Ordering::Relaxed);
+        true
+    }
+
+    /// A token for one worker, whatever it does: for what it looks for after it was parked.
+    pub fn unpark(&self, worker: usize) {
+        self.seats[worker].parker.unpark();
+    }
+
     /// A token for every worker, whatever it does: for the end of the scheduler, which each of them looks
     /// for after it was parked.
     pub fn unpark_all(&self) {
@@ -288,7 +344,7 @@ impl Idle {
         }
     }
 
-    /// How many workers are active; advisory.
+    /// How many workers are active; advisory, but behind a `SeqCst` fence not older than that.
     #[must_use]
     pub fn active_workers(&self) -> usize {
         self.word.active_workers()

@@ -10,6 +10,7 @@
 //! | [`parker`] | one thread sleeps until another wakes it | at the head of the file |
 //! | [`idle`] | who is awake, and whom a send must wake | at the head of the file |
 //! | [`idle`] | which workers sleep or search, and whom a push must wake | at the head of the file |
+//! | [`lookout`] | one thread looks after others while they work, and sleeps when they do not | at the head of the file |
 //! | [`steal_slot`] | a slot that costs its owner nothing and that others can empty | at the head of the file |
 //! | [`barrier`] | a barrier on all threads of the process, paid by who asks | at the head of the file |
 //!
@@ -41,6 +42,8 @@ pub mod slab;
 pub mod parker;
 
 pub mod idle;
+
+pub mod lookout;
 
 #[expect(unsafe_code, reason = "a slot shared by an owner and thieves")]
 pub mod steal_slot;

@@ -304,6 +304,15 @@ impl Slab {
         (number < region.capacity()).then(|| region.slot(number))
     }
 
+    /// The slot that begins at this address, with one reference more, which the caller must
+    /// [release](SlotHeader::release); none if there is no such slot, or nothing lives there. Looks through the regions.
+    pub fn live_at(&self, address: usize) -> Option<NonNull<u8>> {
+        let mut regions = (0..).map_while(|number| self.region(number));
+        let slot = regions.find_map(|region| region.slot_from(address))?;
+        // SAFETY: a slot of this slab.
+        unsafe { header(slot) }.acquire_if_live().then_some(slot)
+    }
+
     /// Looks at the slots from index `from` on, at most `max` of them, and hands over each that
     /// lives, with one reference more, which `f` must [release](SlotHeader::release). The answer
     /// is where to go on; none at the end.

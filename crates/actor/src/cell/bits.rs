@@ -17,6 +17,16 @@ pub(crate) mod flag {
     pub(crate) const NAMED: u32 = 1 << 5;
     /// Attached work was woken, see `work`.
     pub(crate) const WORK: u32 = 1 << 6;
+    /// The owner's note, for a report: the reason was fixed while a child's end was told.
+    pub(crate) const IN_CHILD_DOWN: u32 = 1 << 29;
+    /// It was fixed in `terminate`.
+    pub(crate) const IN_TERMINATE: u32 = 1 << 30;
+    /// Both of these: it was fixed while a message was made of a signal. None: in `init` or a handler.
+    pub(crate) const IN_OTHER: u32 = IN_CHILD_DOWN | IN_TERMINATE;
+    /// It was fixed by attached work.
+    pub(crate) const IN_WORK: u32 = 1 << 31;
+    /// All that say where it was fixed.
+    pub(crate) const IN_ANY: u32 = IN_OTHER | IN_WORK;
     /// Those that the run looks after.
     pub(crate) const RUN: u32 = KILL | SHUTDOWN | SIGNAL | TIMEOUT | WORK;
 }
@@ -69,12 +79,6 @@ pub(crate) mod bit {
     pub(crate) const IDLE: u32 = 1 << 20;
     /// The reason that is set, an abnormal one, is the process's own doing, see `crash`.
     pub(crate) const CRASHED: u32 = 1 << 21;
-    /// It was fixed while a child's end was told.
-    pub(crate) const IN_CHILD_DOWN: u32 = 1 << 22;
-    /// It was fixed in `terminate`.
-    pub(crate) const IN_TERMINATE: u32 = 1 << 23;
-    /// Both of these: it was fixed while a message was made of a signal. None: in `init` or a handler.
-    pub(crate) const IN_OTHER: u32 = IN_CHILD_DOWN | IN_TERMINATE;
     /// The suspended handler's call has waited since the last sweep, or was polled again: at the next one the cell
     /// looks for a cycle. See `timeouts`.
     pub(crate) const AGED: u32 = 1 << 24;
@@ -84,8 +88,6 @@ pub(crate) mod bit {
     pub(crate) const CHASED: u32 = 1 << 26;
     /// Attached work is to be polled, see `work`.
     pub(crate) const WORK: u32 = 1 << 27;
-    /// The reason that is set was fixed by attached work, see `crash`.
-    pub(crate) const IN_WORK: u32 = 1 << 28;
-    /// All that say where it was fixed.
-    pub(crate) const IN_ANY: u32 = IN_OTHER | IN_WORK;
+    /// It has a budget of messages of its own, see [`Ext::budget`](crate::ext::Ext::budget).
+    pub(crate) const PACED: u32 = 1 << 28;
 }

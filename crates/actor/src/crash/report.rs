@@ -14,7 +14,7 @@ use whitebeam_sync::shim::atomic::Ordering;
 use super::Looked;
 use crate::{
     Actor, ExitReason, Name, Pid, call,
-    cell::{CellPtr, bit},
+    cell::{CellPtr, bit, flag},
     contain::contain,
     ext::Ext,
     local,
@@ -217,11 +217,11 @@ pub(super) fn of(
 
 fn during(cell: CellPtr) -> During {
     let header = cell.header();
-    match header.bits.load(Ordering::Relaxed) & bit::IN_ANY {
-        bit::IN_WORK => During::Work,
-        bit::IN_TERMINATE => During::Terminate,
-        bit::IN_CHILD_DOWN => During::ChildDown,
-        bit::IN_OTHER => During::Signal,
+    match header.flags.get() & flag::IN_ANY {
+        flag::IN_WORK => During::Work,
+        flag::IN_TERMINATE => During::Terminate,
+        flag::IN_CHILD_DOWN => During::ChildDown,
+        flag::IN_OTHER => During::Signal,
         _ if cell.vt().is_process => During::Body,
         _ if header.has(bit::INIT) => During::Init,
         _ => During::Message,

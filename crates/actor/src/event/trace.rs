@@ -13,7 +13,7 @@ use tracing_core::{
 };
 
 use super::RuntimeEvent;
-use crate::{CrashReport, ExitReason, Name, Pid, crash};
+use crate::{CrashReport, ExitReason, Name, Pid, StuckHandler, crash};
 
 /// One kind of event: its place in the program as `tracing` knows it.
 macro_rules! kind {
@@ -57,6 +57,24 @@ kind!(
     ]
 );
 
+kind!(
+    STUCK,
+    STUCK_META,
+    "handler_stuck",
+    "whitebeam::watchdog",
+    WARN,
+    ["message", "pid", "name", "label", "actor", "message_type", "worker", "since_s", "held_s",]
+);
+
+kind!(
+    RETURNED,
+    RETURNED_META,
+    "handler_returned",
+    "whitebeam::watchdog",
+    WARN,
+    ["message", "pid", "name", "label", "actor", "message_type", "worker", "since_s", "held_s",]
+);
+
 /// Whether a subscriber wants this kind.
 fn is_wanted(site: &'static DefaultCallsite) -> bool {
     let interest = site.interest();
@@ -71,10 +89,17 @@ pub(crate) fn wants_crashes() -> bool {
     is_wanted(&CRASH)
 }
 
+/// Whether a subscriber is there that will be told of handlers that hold their worker.
+pub(crate) fn wants_stuck() -> bool {
+    is_wanted(&STUCK)
+}
+
 /// Tells the subscriber.
 pub(crate) fn emit(event: &RuntimeEvent) {
     match event {
         RuntimeEvent::Crashed(report) => crashed(report),
+        RuntimeEvent::HandlerStuck(handler) => stuck(&STUCK, handler),
+        RuntimeEvent::HandlerReturned(handler) => stuck(&RETURNED, handler),
     }
 }
 
@@ -129,9 +154,33 @@ fn crashed(report: &CrashReport) {
     );
 }
 
+fn stuck(site: &'static DefaultCallsite, handler: &StuckHandler) {
+    if !is_wanted(site) {
+        return;
+    }
+    let (message, pid) = (display(handler), handler.pid.map(display));
+    let text = |name: &Option<Name>| name.as_ref().map(crash::name_of);
+    let (name, label) = (text(&handler.name), text(&handler.label));
+    let (since, held) = (handler.since.as_secs_f64(), handler.held_for.as_secs_f64());
+    dispatch(
+        site.metadata(),
+        [
+            Some(&message),
+            pid.as_ref().map(|pid| pid as &dyn Value),
+            name.as_ref().map(|name| name as &dyn Value),
+            label.as_ref().map(|label| label as &dyn Value),
+            handler.actor.as_ref().map(|actor| actor as &dyn Value),
+            handler.message.as_ref().map(|message| message as &dyn Value),
+            Some(&handler.worker),
+            Some(&since),
+            Some(&held),
+        ],
+    );
+}
+
 /// The kinds, for the test that holds `docs/events.md` to them.
 #[cfg(test)]
-static KINDS: [&Metadata<'static>; 1] = [&CRASH_META];
+static KINDS: [&Metadata<'static>; 3] = [&CRASH_META, &STUCK_META, &RETURNED_META];
 
 #[cfg(all(test, not(loom)))]
 mod tests {

@@ -80,7 +80,7 @@ fn look<M: Send + 'static, T>(
         if is_called || header.has(bit::DOOMED) {
             return Look::Interrupted;
         }
-        let stride = if header.has(bit::SLOW) { 1 } else { STRIDE };
+        let stride = if header.has(bit::SLOW | bit::PACED) { 1 } else { STRIDE };
         if pace == Pace::Strides && mailbox.looked >= stride {
             return Look::Interrupted;
         }
@@ -279,10 +279,15 @@ pub(super) fn receive_now<M: Send + 'static>(mailbox: &mut Mailbox<M>) -> Option
 
 /// The body is pending, and to be polled again when the run has looked around.
 fn pause(cell: CellPtr, waker: &Waker) {
-    cell.header().set(bit::POLL);
+    let header = cell.header();
+    header.set(bit::POLL);
     if local::polled_with(waker) != Some(cell) {
-        // A combinator looks at what woke it only.
+        // A combinator looks at what woke it only. That is no yield: the turn counts what was taken.
+        let has_yielded = header.has(bit::YIELDED);
         waker.wake_by_ref();
+        if !has_yielded {
+            header.clear(bit::YIELDED);
+        }
     }
 }
 

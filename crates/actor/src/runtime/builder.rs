@@ -10,6 +10,7 @@ use crate::{
     crash::Output,
     local, panic_place,
     shared::{Settings, Shared},
+    stuck,
 };
 
 /// Settings of a [`Runtime`].
@@ -21,7 +22,45 @@ pub struct Builder {
     blocking_threads: Option<usize>,
     blocking_queue: Option<usize>,
     blocking_keep_alive: Option<Duration>,
+    fairness: Fairness,
     settings: Settings,
+}
+
+/// How long a worker stays with one process, and what happens if that does not let it go.
+#[derive(Debug)]
+struct Fairness {
+    budget: Option<u32>,
+    slice: Option<Duration>,
+    stuck_after: Duration,
+    spares: usize,
+    spare_after: Option<Duration>,
+}
+
+impl Default for Fairness {
+    fn default() -> Self {
+        let (budget, slice, spare_after) = (None, None, None);
+        Fairness { budget, slice, stuck_after: STUCK_AFTER, spares: 0, spare_after }
+    }
+}
+
+/// How long a handler may hold its worker before it is [told of](Builder::stuck_after), unless said otherwise. Nobody
+/// computes for so long on purpose; a machine that is overloaded does not keep a thread waiting for it.
+const STUCK_AFTER: Duration = Duration::from_secs(1);
+
+impl Fairness {
+    fn set(&self, builder: whitebeam_scheduler::Builder) -> whitebeam_scheduler::Builder {
+        let mut builder = builder.spare_workers(self.spares);
+        if let Some(budget) = self.budget {
+            builder = builder.budget(budget);
+        }
+        if let Some(slice) = self.slice {
+            builder = builder.slice(slice);
+        }
+        if let Some(held) = self.spare_after {
+            builder = builder.spare_after(held);
+        }
+        builder
+    }
 }
 
 impl Builder {
@@ -34,6 +73,72 @@ impl Builder {
     /// What the worker threads are called, with a number behind; those for blocking work have `-blocking-` and a number.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
+        self
+    }
+
+    /// Messages that a process may handle before it goes behind all others that its worker has, at least one. Default:
+    /// 128. See [`SpawnOptions::budget`](crate::SpawnOptions::budget) for one process alone.
+    ///
+    /// What a handler awaits counts as well, if it is ready at once and is one of the runtime's own futures: the next
+    /// of them is pending first when the budget is used up. So a loop over what is always ready does not hold its worker.
+    pub fn budget(mut self, messages: u32) -> Self {
+        self.fairness.budget = Some(messages);
+        self
+    }
+
+    /// Time that a process may take before it goes behind all others that its worker has, looked at between two
+    /// messages. Default: 50 us. So late is a message from outside, or a timer, while all workers are busy.
+    pub fn slice(mut self, slice: Duration) -> Self {
+        self.fairness.slice = Some(slice);
+        self
+    }
+
+    /// A handler that holds its worker for longer than this is told of, by
+    /// [`HandlerStuck`](RuntimeEvent::HandlerStuck), and when it returns, by
+    /// [`HandlerReturned`](RuntimeEvent::HandlerReturned). Default: 1 s; zero switches it off. Between one and one and
+    /// a half times as late; not below 500 us.
+    ///
+    /// It takes a [hook](Self::on_event). With one, there is a thread that wakes up twice within this time while
+    /// anything works, and sleeps when nothing does.
+    pub fn stuck_after(mut self, limit: Duration) -> Self {
+        self.fairness.stuck_after = limit;
+        self
+    }
+
+    /// Makes so many threads more, which sleep until a worker is held by one handler, and do its work until that
+    /// returns: what it had queued, its timers, and its part of all that comes. Default: none.
+    ///
+    /// Without spares the other workers do so as well, as far as they come to it; if all are held, nothing goes on. As
+    /// many spares are of use as handlers may hold workers at a time. One that computes, and is not merely blocked,
+    /// leaves the processors one thread more to run than there are workers.
+    ///
+    /// ```
+    /// use std::{sync::mpsc, time::Duration};
+    /// use whitebeam_actor::{Mailbox, Runtime};
+    ///
+    /// let rt = Runtime::builder().workers(1).spare_workers(1).build()?;
+    /// let (release, released) = mpsc::channel::<()>();
+    /// let stuck = rt.spawn_fn(|_: Mailbox<()>| async move {
+    ///     // Blocks the one worker there is.
+    ///     _ = released.recv();
+    ///     Ok(())
+    /// });
+    /// // Everything else goes on.
+    /// rt.block_on(rt.spawn_task(async {}));
+    /// assert!(rt.is_alive(&stuck));
+    /// release.send(())?;
+    /// rt.block_on(rt.down(&stuck));
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn spare_workers(mut self, spares: usize) -> Self {
+        self.fairness.spares = spares;
+        self
+    }
+
+    /// How long a worker is held before a spare stands in for it. Default: 2 ms. Between one and one and a half times
+    /// as late; not below 500 us. A thread wakes up twice within this time while anything works.
+    pub fn spare_after(mut self, held: Duration) -> Self {
+        self.fairness.spare_after = Some(held);
         self
     }
 
@@ -131,7 +236,8 @@ impl Builder {
         self
     }
 
-    /// As [`Runtime::simulated`], with what was set of crashes and events; what concerns threads has no effect.
+    /// As [`Runtime::simulated`], with what was set of crashes and events; what concerns threads and fairness has no
+    /// effect: turns are cut short as the seed says, and nothing is held up.
     ///
     /// # Errors
     /// No tag for pids is left.
@@ -171,6 +277,11 @@ impl Builder {
         }
         if let Some(time) = self.blocking_keep_alive {
             builder = builder.blocking_keep_alive(time);
+        }
+        builder = self.fairness.set(builder);
+        if !self.fairness.stuck_after.is_zero() && shared.events().wants_stuck() {
+            let hook = stuck::hook(Arc::downgrade(&shared));
+            builder = builder.on_long_run(self.fairness.stuck_after, hook);
         }
         let scheduler = match builder.build() {
             Ok(scheduler) => scheduler,

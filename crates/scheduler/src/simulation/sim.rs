@@ -16,6 +16,7 @@ use whitebeam_sync::shim::atomic::{AtomicBool, Ordering};
 
 use crate::choice::{Choices, Point, Waiting, mix};
 use crate::clock::Time;
+use crate::coop::InStep;
 use crate::runnable::Runnable;
 use crate::shared::Shared;
 use crate::timer::Entry;
@@ -222,8 +223,9 @@ pub(super) fn step(shared: &Shared) -> bool {
     let now = shared.clock.now() + cost;
     shared.clock.move_to(now);
     let desk = Desk { worker: 0, budget, slice: 0, coarse: Cell::new(now.as_nanos()) };
+    let in_step = InStep::enter();
     let again = runnable.run(&mut Turn::new(&desk)).settled();
-    drop(stepping);
+    drop((in_step, stepping));
     if let Some(again) = again {
         sim.push(again);
         // The run may have dropped the simulation.

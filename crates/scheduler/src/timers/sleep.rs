@@ -4,13 +4,14 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use parking_lot::Mutex;
 
 use super::TimerKey;
 use crate::choice::Point;
 use crate::clock::Time;
+use crate::coop::poll_budget;
 use crate::handle::Handle;
 use crate::task::quietly;
 use crate::timer::Expire;
@@ -25,7 +26,7 @@ pub struct Sleep {
     handle: Handle,
     deadline: Time,
     timer: Option<(TimerKey, Arc<Alarm>)>,
-    /// It was ready once, and others were let run first: in a simulation only.
+    /// It was ready once, and others were let run first as the simulation chose.
     gave_way: bool,
 }
 
@@ -69,7 +70,11 @@ impl Sleep {
     }
 
     /// Its time has come. In a simulation, whether others are to run first is chosen once.
-    fn due(&mut self, cx: &Context<'_>) -> Poll<()> {
+    fn due(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.timer.is_none() && !self.gave_way {
+            // It was never pending.
+            ready!(poll_budget(cx));
+        }
         self.stop();
         if !self.gave_way && self.handle.choose(Point::Preempt, 2) == 1 {
             self.gave_way = true;

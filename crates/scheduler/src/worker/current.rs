@@ -27,6 +27,14 @@ pub(crate) fn with_current<R>(shared: &Shared, f: impl FnOnce(Option<&Local>) ->
     f(current.filter(|local| local.is_of(shared)))
 }
 
+/// Takes one from the budget of what this thread's worker runs. `false`: none is left. Endless on a thread that is no
+/// worker.
+pub(crate) fn take_budget() -> bool {
+    let current = CURRENT.get();
+    // SAFETY: as in `with_current`.
+    unsafe { current.as_ref() }.is_none_or(Local::take_budget)
+}
+
 /// Sets this thread's worker, until the guard is dropped.
 pub(super) fn enter(local: &Local) -> Entered<'_> {
     let before = CURRENT.replace(local);

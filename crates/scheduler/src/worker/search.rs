@@ -18,6 +18,9 @@
 //! taken, and when it is empty, the slot and what is kept quiet (at the price of a system call, see
 //! [`StealSlot`](whitebeam_sync::steal_slot::StealSlot)).
 //!
+//! Workers that are always busy do not search. What is queued behind a run that lasts (2 ms, or the age limit if that is
+//! longer) they take all the same: each looks for that each millisecond.
+//!
 //! # Pace
 //!
 //! Spin for 20 us: the shared queue at each turn, the other workers each 8 us (a look takes two lines
@@ -51,6 +54,11 @@ const NAP_MOST: Duration = Duration::from_millis(1);
 
 /// The longest nap while some queue has work that is not old enough yet.
 const NAP_WATCHFUL: Duration = Duration::from_micros(100);
+
+/// How long a run must have held its worker before busy workers take what is queued behind it (or the age limit, if
+/// that is longer). Those of a millisecond, which two workers may well be full of, would have them take from each
+/// other all the time.
+const RESCUE: Duration = Duration::from_millis(2);
 
 /// What a thief remembers of the other workers.
 pub(super) struct Sightings {
@@ -99,6 +107,15 @@ impl Sightings {
 }
 
 impl Sighting {
+    /// Whether the victim has been in the same run for so long, or rests.
+    fn is_held(&mut self, victim: &Remote, now: u64, held: u64) -> bool {
+        let runs = victim.runs.read();
+        if runs != self.runs {
+            (self.runs, self.ran) = (runs, now);
+        }
+        now.saturating_sub(self.ran) >= held
+    }
+
     fn look(&mut self, victim: &Remote, now: u64, age: u64) -> Prey {
         let (pops, runs, len) =
             (victim.pops.read(), victim.runs.read(), victim.stealer.len() as u64);
@@ -144,6 +161,9 @@ impl Local {
         }
         while idle.is_asleep(me) {
             if self.shared.is_stopping() {
+                return Found::Stop;
+            }
+            if self.is_relieved() && idle.rouse(me) {
                 return Found::Stop;
             }
             let covers = timers.cover(self.shared.clock.now());
@@ -220,6 +240,9 @@ impl Local {
         if self.shared.is_stopping() {
             return Some(Found::Stop);
         }
+        if self.is_relieved() {
+            return Some(self.leave(Found::Stop));
+        }
         if let Some(runnable) = self.take_injected() {
             return Some(self.leave(Found::Runnable(runnable)));
         }
@@ -265,10 +288,43 @@ impl Local {
         false
     }
 
+    /// Takes what is queued behind a run that has held its worker for longer than [`RESCUE`]. Called now and then by a
+    /// worker that has work of its own, and so never searches.
+    pub(super) fn rescue(&self, now: u64) {
+        let remotes = &self.shared.remotes;
+        let held = self.shared.rate.ticks(RESCUE).max(self.shared.tuning.age);
+        let sightings = &mut *self.sightings.borrow_mut();
+        for _ in 0..VICTIMS.min(remotes.len()) {
+            let at = sightings.next;
+            sightings.next = (at + 1) % remotes.len();
+            if at != self.index() && sightings.of[at].is_held(&remotes[at], now, held) {
+                return self.take_over(&remotes[at]);
+            }
+        }
+    }
+
+    /// Takes half of a worker's queue, and what it would run next or keeps quiet.
+    pub(super) fn take_over(&self, held: &Remote) {
+        let before = self.queue.len();
+        let _ = self.queue.steal_from(held);
+        // One of the two, and then the other. Who makes others runnable all the while fills them again at once.
+        let _ = self.queue.steal_slot_of(held) && self.queue.steal_slot_of(held);
+        let taken = self.queue.len().saturating_sub(before);
+        if taken != 0 {
+            let counters = &self.queue.remote().counters;
+            counters.steals.add(1);
+            counters.stolen.add(taken as u64);
+            self.pushed();
+        }
+    }
+
     /// Leaves the post, for what was found: `found` is in hand, or a timer is due, or something is in this
     /// worker's queue. A batch is more than it runs at once: it wakes somebody, and that one the next.
     fn leave(&self, found: Found) -> Found {
-        if self.shared.idle.leave() {
+        let is_vacant = self.shared.idle.leave();
+        // `leave` ends with a fence.
+        self.shared.watch.lookout.begin();
+        if is_vacant {
             let at_once = usize::from(matches!(found, Found::Work));
             let is_more = self.queue.len() > at_once || !self.shared.injector.is_empty();
             if is_more || self.shared.timers.is_uncovered(self.shared.timers.next()) {
@@ -286,7 +342,7 @@ impl Local {
         let next = timers.next();
         let result = if self.shared.is_stopping() {
             Nap::Stop
-        } else if !self.shared.injector.is_empty() {
+        } else if !self.shared.injector.is_empty() || self.is_relieved() {
             Nap::Called
         } else {
             self.nap_until(next, (active != 0).then_some(most))

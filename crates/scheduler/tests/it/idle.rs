@@ -48,6 +48,37 @@ fn idle_workers_use_no_processor() {
     drop(task);
 }
 
+/// Neither do those who look after them.
+#[test]
+#[cfg(target_os = "linux")]
+fn an_idle_watchdog_and_spares_use_no_processor() {
+    let scheduler = Scheduler::builder()
+        .workers(1)
+        .spare_workers(2)
+        .on_long_run(Duration::from_millis(10), |_| ())
+        .name("idle-watch")
+        .build()
+        .unwrap();
+    let target = Target::new(scheduler.handle(), |_, _| ());
+    for sent in 1..=10 {
+        target.send();
+        wait_for("a message", || target.handled() == sent);
+        // Longer than between two looks: each of them finds it asleep.
+        thread::sleep(Duration::from_millis(5));
+    }
+    let before = processor_time("idle-watch");
+    assert!(before > Duration::ZERO, "the threads were found");
+    thread::sleep(Duration::from_secs(1));
+    let used = processor_time("idle-watch") - before;
+    assert!(
+        used < Duration::from_millis(1),
+        "threads with nothing to look after used {used:?} in a second"
+    );
+    // It wakes up again.
+    target.send();
+    wait_for("a message", || target.handled() == 11);
+}
+
 fn parks(scheduler: &Scheduler) -> u64 {
     scheduler.handle().metrics().iter().map(|worker| worker.parks).sum()
 }

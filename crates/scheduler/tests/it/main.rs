@@ -8,12 +8,14 @@
 
 mod blocking;
 mod build;
+mod coop;
 mod idle;
 mod options;
 mod panics;
 mod schedule;
 mod shutdown;
 mod simulation;
+mod spares;
 mod stress;
 mod target;
 mod tasks;

@@ -69,6 +69,11 @@ impl Target {
         Some(unsafe { Runnable::from_header(NonNull::from(&self.header)) })
     }
 
+    /// From its own handler: one message more, for later.
+    pub(crate) fn again(&self) {
+        self.pending.fetch_add(1, Ordering::AcqRel);
+    }
+
     pub(crate) fn handled(&self) -> u64 {
         self.handled.load(Ordering::Acquire)
     }

@@ -81,4 +81,44 @@ mod transitions {
         assert!(!idle.is_asleep(1));
         assert!(idle.volunteer(1), "it is the sentinel already");
     }
+
+    #[test]
+    fn a_spare_counts_from_when_it_joins_until_it_parts() {
+        let idle = Idle::with_spares(1, 1);
+        assert_eq!(idle.active_workers(), 1);
+        assert_eq!(idle.rest(0), Rest::Sentinel);
+        assert_eq!(idle.nap(), 0, "the spare is absent");
+        idle.join();
+        idle.park(0, None); // has the token: it must not nap for good any more
+        idle.rise();
+        assert_eq!(idle.nap(), 1);
+        idle.rise();
+        idle.part();
+        assert_eq!(idle.active_workers(), 0);
+        assert_eq!(idle.nap(), 0);
+        idle.rise();
+    }
+
+    #[test]
+    fn a_spare_that_sleeps_is_roused_to_part() {
+        let idle = Idle::with_spares(2, 1);
+        idle.join();
+        assert_eq!(idle.rest(0), Rest::Sentinel);
+        assert_eq!(idle.rest(2), Rest::Asleep);
+        assert!(idle.rouse(2));
+        assert!(!idle.is_asleep(2));
+        assert_eq!(idle.active_workers(), 2);
+        idle.part();
+        assert_eq!(idle.active_workers(), 1);
+
+        idle.join();
+        assert_eq!(idle.rest(2), Rest::Asleep);
+        assert!(!idle.leave(), "worker 1 is active, so the spare took over");
+        assert!(!idle.rouse(2), "it is the sentinel");
+        assert!(!idle.leave());
+        idle.part();
+        assert_eq!(idle.active_workers(), 2);
+        idle.unpark(2);
+        idle.park(2, None); // two tokens are one
+    }
 }

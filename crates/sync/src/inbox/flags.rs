@@ -35,6 +35,12 @@ impl Flags {
         self.0.fetch_and(!mask, Ordering::Acquire) & mask
     }
 
+    /// Sets flags that the owner is to find when it looks the next time, of its own accord: nothing is raised. For
+    /// the owner, and for who makes it look otherwise.
+    pub fn put(&self, flags: u32) {
+        self.set(flags);
+    }
+
     pub(super) fn set(&self, flags: u32) {
         // Release: an owner that sees the flag without the tag sees what came before it as well.
         self.0.fetch_or(flags, Ordering::Release);

@@ -197,6 +197,14 @@ impl Region {
         unsafe { self.0.cast::<u8>().byte_add(offset) }
     }
 
+    /// The slot of this region that begins at `address`, if one does.
+    pub(super) fn slot_from(self, address: usize) -> Option<NonNull<u8>> {
+        let offset = address.checked_sub(self.0.addr().get() + HEADER_BYTES)?;
+        let number = u32::try_from(offset / self.fixed().size as usize).ok()?;
+        let slot = (number < self.carved()).then(|| self.slot(number))?;
+        (slot.addr().get() == address).then_some(slot)
+    }
+
     /// The number of a slot of this region.
     #[inline]
     pub(super) fn number_of(self, slot: NonNull<u8>) -> u32 {

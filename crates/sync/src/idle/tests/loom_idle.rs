@@ -21,8 +21,12 @@ struct World {
 
 impl World {
     fn new(workers: usize, entries: usize) -> Arc<Self> {
+        Self::with_spares(workers, 0, entries)
+    }
+
+    fn with_spares(workers: usize, spares: usize, entries: usize) -> Arc<Self> {
         Arc::new(World {
-            idle: Idle::new(workers),
+            idle: Idle::with_spares(workers, spares),
             shared: AtomicUsize::new(0),
             local: AtomicUsize::new(0),
             left: Mutex::new(entries),
@@ -34,6 +38,14 @@ impl World {
         self.shared.fetch_add(1, Ordering::Release);
         let wake = self.idle.look_after_push();
         self.idle.notify(wake);
+    }
+
+    /// Of a worker, on its own queue.
+    fn push(&self) {
+        self.local.fetch_add(1, Ordering::Release);
+        if self.idle.look() == Wake::Recruit {
+            self.idle.recruit();
+        }
     }
 
     fn take(&self) -> bool {
@@ -141,18 +153,76 @@ fn push_of_a_busy_worker_finds_help() {
             let world = Arc::clone(&world);
             thread::spawn(move || world.work(me))
         });
-        for _ in 0..2 {
-            world.local.fetch_add(1, Ordering::Release);
-            match world.idle.look() {
-                Wake::Recruit => {
-                    world.idle.recruit();
-                }
-                Wake::Nobody | Wake::Call => {}
-            }
-        }
+        world.push();
+        world.push();
         world.run();
         for worker in workers {
             worker.join().unwrap();
         }
+    });
+}
+
+#[test]
+fn push_of_a_spare_finds_help() {
+    model(4, || {
+        // The spare is this thread: it pushes an entry, and stays in its handler.
+        let world = World::with_spares(1, 1, 2);
+        let worker = thread::spawn({
+            let world = Arc::clone(&world);
+            move || world.work(0)
+        });
+        world.idle.join();
+        world.push();
+        world.run();
+        worker.join().unwrap();
+    });
+}
+
+#[test]
+fn what_a_spare_leaves_behind_is_found() {
+    model(4, || {
+        let world = World::with_spares(1, 1, 1);
+        world.idle.join();
+        let worker = thread::spawn({
+            let world = Arc::clone(&world);
+            move || world.work(0)
+        });
+        world.shared.fetch_add(1, Ordering::Release);
+        world.idle.part();
+        if world.is_work() {
+            let wake = world.idle.look_after_push();
+            world.idle.notify(wake);
+        }
+        worker.join().unwrap();
+    });
+}
+
+#[test]
+fn a_spare_that_rested_is_roused_or_leaves_the_post() {
+    model(3, || {
+        let world = World::with_spares(1, 1, 1);
+        world.idle.join();
+        let worker = thread::spawn({
+            let world = Arc::clone(&world);
+            move || world.work(0)
+        });
+        let outside = thread::spawn({
+            let world = Arc::clone(&world);
+            move || world.push_outside()
+        });
+        // It rests, and is relieved at once.
+        if world.idle.rest(1) == Rest::Sentinel || !world.idle.rouse(1) {
+            let is_vacant = world.idle.leave();
+            if is_vacant && world.is_work() {
+                world.idle.recruit();
+            }
+        }
+        world.idle.part();
+        if world.is_work() {
+            let wake = world.idle.look_after_push();
+            world.idle.notify(wake);
+        }
+        outside.join().unwrap();
+        worker.join().unwrap();
     });
 }

@@ -84,6 +84,28 @@ fn a_name_is_found_from_publish_to_the_last_release() {
 }
 
 #[test]
+fn what_lives_is_found_by_its_address() {
+    let slab = Slab::new();
+    let mut local = Local::new();
+    let slots = [SMALL, LARGE, SMALL].map(|class| spawn(&slab, &mut local, class));
+    for slot in slots {
+        let address = slot.ptr.addr().get();
+        assert_eq!(slab.live_at(address), Some(slot.ptr));
+        assert_eq!(word(slot.ptr).refs(), 2);
+        for other in [address - 1, address + 1, address + 16, 0, usize::MAX] {
+            assert_eq!(slab.live_at(other), None, "nothing begins at {other:x}");
+        }
+        assert!(!word(slot.ptr).release());
+        end(&slab, &mut local, slot);
+        assert_eq!(slab.live_at(address), None, "it does not live");
+    }
+    // In the header of a region, and behind its last slot.
+    let region = slots[1].ptr.addr().get() & !((2 << 20) - 1);
+    assert_eq!(slab.live_at(region), None);
+    assert_eq!(slab.live_at(region + 128 + LARGE_SLOTS * 1024), None);
+}
+
+#[test]
 fn names_that_were_never_given_are_not_found() {
     let slab = Slab::new();
     assert_eq!(slab.resolve(0, 0), Err(Miss));
