@@ -11,6 +11,7 @@ use crate::repetition::Plan;
 use crate::shutdown::children::ChildKind;
 use crate::shutdown::layout::Layout;
 use crate::stress;
+use crate::workloads::burst::Of;
 use crate::workloads::w10_fairness::{HogKind, Spare};
 
 /// Most workers accepted; more than any machine of today has cores.
@@ -58,6 +59,19 @@ pub(crate) enum Command {
         #[arg(long, value_parser = workers, allow_negative_numbers = true)]
         workers: usize,
         /// Actors to spawn.
+        #[arg(long)]
+        count: u64,
+    },
+    /// One measurement of `burst` in this process, which it starts afresh for each repetition
+    #[command(name = "burst-once", hide = true)]
+    BurstOnce {
+        /// Worker threads.
+        #[arg(long, value_parser = workers, allow_negative_numbers = true)]
+        workers: usize,
+        /// What there is a burst of.
+        #[arg(long)]
+        of: Of,
+        /// How many of them.
         #[arg(long)]
         count: u64,
     },
@@ -123,6 +137,9 @@ pub(crate) enum Work {
     /// CPU used by 100,000 actors with nothing to do, over 5 s (ms)
     #[command(name = "idle")]
     Idle(Common),
+    /// Memory when 1,000,000 messages were handled, and when 200,000 actors have ended (MiB, s)
+    #[command(name = "burst")]
+    Burst(Common),
 }
 
 /// Options of every workload.

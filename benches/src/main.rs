@@ -76,6 +76,9 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Some(Command::SpawnOnce { workers, count }) => {
             workloads::w4_spawn::once_here(workers, count)
         }
+        Some(Command::BurstOnce { workers, of, count }) => {
+            workloads::burst::once_here(workers, of, count)
+        }
         Some(Command::Stress(args)) => stress::run(&args.options()),
         Some(Command::Run { work }) => {
             let (figures, json) = workloads::run(&work)?;

@@ -45,6 +45,39 @@ pub(crate) fn sleep_precisely() {
     system::sleep_precisely();
 }
 
+/// Has the program's allocator give back what it holds for the calling thread without need.
+pub(crate) fn collect() {
+    allocator::collect();
+}
+
+#[cfg(not(feature = "system-allocator"))]
+#[expect(unsafe_code, reason = "a function of the allocator's that its crate does not offer")]
+mod allocator {
+    unsafe extern "C" {
+        /// Of the mimalloc that the global allocator is.
+        fn mi_collect(force: bool);
+    }
+
+    pub(super) fn collect() {
+        // SAFETY: it may be called by any thread at any time; memory in use is left alone.
+        unsafe { mi_collect(true) };
+    }
+}
+
+#[cfg(all(feature = "system-allocator", target_os = "linux", target_env = "gnu"))]
+#[expect(unsafe_code, reason = "a system call that std does not offer")]
+mod allocator {
+    pub(super) fn collect() {
+        // SAFETY: it may be called by any thread at any time; memory in use is left alone.
+        unsafe { libc::malloc_trim(0) };
+    }
+}
+
+#[cfg(all(feature = "system-allocator", not(all(target_os = "linux", target_env = "gnu"))))]
+mod allocator {
+    pub(super) fn collect() {}
+}
+
 #[cfg(target_os = "linux")]
 #[expect(unsafe_code, reason = "system calls that std does not offer")]
 mod system {

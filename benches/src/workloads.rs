@@ -21,6 +21,7 @@ pub(crate) mod w7_supervised_start;
 pub(crate) mod w8_shutdown;
 pub(crate) mod w9_big;
 
+pub(crate) mod burst;
 pub(crate) mod idle;
 
 use std::time::{Duration, Instant};
@@ -72,6 +73,7 @@ pub(crate) fn run(work: &Work) -> Result<(Vec<Figure>, bool), Failure> {
         }
         Work::W13(common) => plain(common, w13_kill_backlog::run),
         Work::Idle(common) => plain(common, idle::run),
+        Work::Burst(common) => plain(common, burst::run),
     }
 }
 

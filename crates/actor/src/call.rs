@@ -159,6 +159,9 @@ impl<M: 'static, T: 'static> WholeNode<M, T> {
     };
     /// Of a request that is [`Narrowed`].
     const NARROWED: NodeVt = NodeVt { tag: tag::NARROWED_CALL, ..Self::VT };
+    /// For the priority lane, see [`crate::lane`].
+    const URGENT: NodeVt = NodeVt { urgent: true, ..Self::VT };
+    const NARROWED_URGENT: NodeVt = NodeVt { urgent: true, ..Self::NARROWED };
 }
 
 /// Makes a call's node: `f` gets the reply to put into the request.
@@ -228,6 +231,21 @@ fn waiting_narrowed<M: 'static, T: 'static>(
 ) -> Waiting<T> {
     let vt = const { &WholeNode::<Narrowed<M>, T>::NARROWED };
     let (node, armed) = make(vt, |reply| Narrowed::new(via, f(reply)));
+    Waiting::new(node, armed)
+}
+
+/// As [`waiting_via`], of a request that is handed over where the inbox is drained.
+pub(crate) fn waiting_urgent<M: 'static, T: 'static>(
+    via: Option<&Via<M>>,
+    f: impl FnOnce(Reply<T>) -> M,
+) -> Waiting<T> {
+    let (node, armed) = match via {
+        None => make(const { &WholeNode::<M, T>::URGENT }, f),
+        Some(via) => {
+            let vt = const { &WholeNode::<Narrowed<M>, T>::NARROWED_URGENT };
+            make(vt, |reply| Narrowed::new(via.clone(), f(reply)))
+        }
+    };
     Waiting::new(node, armed)
 }
 

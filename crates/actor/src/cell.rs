@@ -51,7 +51,9 @@ use whitebeam_sync::{
     slab::{self, Class, SlotHeader},
 };
 
-use crate::{Actor, Pid, ext::Part, frame::FrameHdr, named::MessageType, shared::Shared};
+use crate::{
+    Actor, Pid, ext::Part, frame::FrameHdr, named::MessageType, shared::Shared, watermark,
+};
 
 /// What the core knows of an actor's type.
 #[repr(C)]
@@ -105,7 +107,7 @@ pub(crate) struct Header {
     pub(crate) flags: Flags,
     /// Owner's notes, see [`bit`].
     pub(crate) bits: AtomicU32,
-    /// Longest mailbox seen, see [`Header::note_drained`].
+    /// Longest mailbox seen, see [`CellPtr::note_drained`].
     pub(crate) high: AtomicU32,
 }
 
@@ -358,6 +360,39 @@ impl CellPtr {
         self.is_ended() && self.header().has(bit::LEAVING)
     }
 
+    /// Owner only: remembers the mailbox's length if it is the longest yet. Called after each drain, with
+    /// the number of messages that it brought and whether others waited before; so the mark misses at most
+    /// the messages handled since the last drain.
+    #[inline]
+    pub(crate) fn note_drained(self, messages: u32, others_waited: bool) {
+        // A batch of some size is looked at also if there was a longer one: it may be above the watermark.
+        let noted = self.header().high.load(Ordering::Relaxed).min(watermark::NOTED);
+        if messages > noted || (others_waited && messages > 0) {
+            self.note_length(messages, others_waited);
+        }
+    }
+
+    #[cold]
+    fn note_length(self, messages: u32, others_waited: bool) {
+        let header = self.header();
+        let high = header.high.load(Ordering::Relaxed);
+        let watermark = watermark::level_of(self);
+        // Then there is no need to look at the senders' word.
+        if !others_waited && messages <= high && messages < watermark {
+            return;
+        }
+        let len = header.inbox.pushed().wrapping_sub(header.taken.load(Ordering::Relaxed));
+        if len > u32::MAX / 2 {
+            return;
+        }
+        if len > high {
+            header.high.store(len, Ordering::Relaxed);
+        }
+        if len >= watermark {
+            watermark::reached(self, len);
+        }
+    }
+
     /// Bytes of the cell, of its rarely used part, and of its table of children. A hint: the owner may be
     /// growing the table.
     pub(crate) fn memory(self) -> usize {
@@ -495,24 +530,6 @@ impl Header {
         let len = self.inbox.pushed().wrapping_sub(taken);
         // A push that wraps the packed count adds to the overflow cell a moment later.
         if len > u32::MAX / 2 { 0 } else { len }
-    }
-
-    /// Owner only: remembers the mailbox's length if it is the longest yet. Called after each drain, with
-    /// the number of messages that it brought and whether others waited before; so the mark misses at most
-    /// the messages handled since the last drain.
-    #[inline]
-    pub(crate) fn note_drained(&self, messages: u32, others_waited: bool) {
-        if messages > self.high.load(Ordering::Relaxed) || (others_waited && messages > 0) {
-            self.note_length();
-        }
-    }
-
-    #[cold]
-    fn note_length(&self) {
-        let len = self.inbox.pushed().wrapping_sub(self.taken.load(Ordering::Relaxed));
-        if len > self.high.load(Ordering::Relaxed) && len <= u32::MAX / 2 {
-            self.high.store(len, Ordering::Relaxed);
-        }
     }
 
     /// The parent's pid, supervising or not. `None`: started by the runtime.

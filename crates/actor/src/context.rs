@@ -15,7 +15,7 @@ use crate::{
     children::{self, Stop, StopChild, StopChildren},
     end::{self, How},
     ext::Ext,
-    idle, later, link, message,
+    idle, lane, later, link, message,
     monitor::{self, Down},
     oneshot::oneshot,
     process::{self, Body},
@@ -228,12 +228,16 @@ impl<A: Actor> Context<A> {
     /// Links this process and `to`: each gets an exit signal when the other ends. No effect if they
     /// are linked. If there is no such process, or nobody has the name, this one gets the exit signal `NoProc`.
     pub fn link(&mut self, to: impl Target) {
+        self.link_as(&to, false);
+    }
+
+    fn link_as(&mut self, to: &impl Target, is_urgent: bool) {
         let shared = self.cell.shared();
         let nobody = || to.name().map(|_| Pid::from_bits(0));
-        let Some(pid) = shared.pid_of(&to).or_else(nobody) else { return };
+        let Some(pid) = shared.pid_of(to).or_else(nobody) else { return };
         let target = shared.resolve(pid);
         // SAFETY: see above the impl.
-        unsafe { link::link(self.own(), pid, target) };
+        unsafe { link::link(self.own(), pid, target, is_urgent) };
     }
 
     /// Takes a link back. From now on it has no effect on this process. By a name: that with whoever has it now.
@@ -401,10 +405,9 @@ impl<A: Actor> Context<A> {
         // First, since it may panic.
         let cell = self.own();
         let node = message::uncounted(msg);
-        // SAFETY: see above the impl: the turn holds no reference to the cursor while a handler runs.
-        let cursor = unsafe { cell.cursor() };
-        // SAFETY: a fresh message node of the actor's own type, given up.
-        unsafe { cursor.push_front(node) };
+        // SAFETY: see above the impl: the turn holds no reference to the cursor while a handler runs. A fresh message
+        // node of the actor's own type, given up.
+        unsafe { lane::push_front(cell, node) };
     }
 
     /// Sends an exit signal, to another process or to this one.

@@ -6,13 +6,14 @@
 //! terminate       orderly ends only, in a frame of its own (see `run`)
 //! finish          1 frame, then attached work, then state dropped, on this worker
 //!                 2 name, timers and aliases off
-//!                 3 inbox closed: the process counts as dead
+//!                 3 inbox closed: the process counts as dead; what is kept of it for the next incarnation is
+//!                   taken out
 //!                 4 its own children, if any are left, are told to shut down
 //!                 5 links and monitors fired, its own monitors taken back
 //!                 6 DOWN to the supervising parent, with the alive reference
 //!                 7 replies that its last code dropped are answered
 //! dispose         the backlog, in slices, off the critical path; each request in it is answered with
-//!                 the exit reason
+//!                 the exit reason, the rest goes to the policy for it (see `unread`)
 //! ```
 //!
 //! If its own code has ended it abnormally there is a report, made between these steps and delivered behind
@@ -38,13 +39,15 @@ use crate::{
     contain::contain,
     crash::{self, Crash},
     ext::{self, Ext, Map},
-    frame,
+    frame, lane,
     local::{self, StandIn},
     message::tag,
     monitor::Down,
     signal,
     simulate::{Event, tell_of},
-    timeouts, work,
+    timeouts,
+    unread::{self, Disposal},
+    work,
 };
 
 /// How a process is to end.
@@ -225,16 +228,23 @@ fn finish_but_for_replies(cell: CellPtr, reason: ExitReason) -> Ended {
                 .close(cursor, |cursor, node| signal::receive_late(cell, cursor, node, reason));
         }
     }
+    // SAFETY: as above; no reference into its part is alive.
+    unsafe { lane::close(cell, cursor) };
     // Given to it by another at this very moment.
     cell.shared().names().ended(cell);
     cell.shared().countdown().ended(cell);
     if let Some(crash) = &mut crash {
         crash.publish(cell);
     }
+    // Before anybody who may start the next incarnation is told.
+    // SAFETY: as above.
+    unsafe { unread::keep(cell, cursor, reason) };
     children::orphan(cell, &children);
     fire(cell, reason);
     let left = if cursor.is_empty() {
         header.clear(bit::LEAVING);
+        // SAFETY: as above.
+        unsafe { unread::over(cell) };
         Left::Nothing
     } else {
         header.slot.acquire();
@@ -378,25 +388,22 @@ pub(crate) fn dispose_here(cell: CellPtr) {
 /// Nodes of a backlog that are dropped in one turn.
 const DISPOSED_PER_TURN: usize = 1024;
 
-/// Drops a slice of an ended cell's backlog.
+/// Disposes of a slice of an ended cell's backlog.
 pub(crate) fn dispose(cell: CellPtr) -> Ran {
-    let reason = ext::exit_reason(cell);
-    let header = cell.header();
+    // SAFETY: the backlog's reference makes this run the cell's only owner; no reference into its part is alive.
+    let mut disposal = unsafe { Disposal::begin(cell, ext::exit_reason(cell)) };
     for _ in 0..DISPOSED_PER_TURN {
-        // SAFETY: the backlog's reference makes this run the cell's only owner.
+        // SAFETY: as above.
         let Some(node) = (unsafe { cell.cursor() }).pop() else {
-            header.clear(bit::LEAVING);
+            drop(disposal);
+            // SAFETY: as above.
+            unsafe { unread::over(cell) };
+            cell.header().clear(bit::LEAVING);
             cell.release();
             return Ran::Done;
         };
         // SAFETY: popped: ours.
-        let vt = unsafe { Node::vt(node) };
-        header.took(u32::from(vt.counted));
-        // A panic was told to the hook; the process has its reason.
-        let _ = contain(|| {
-            // SAFETY: nobody handled it: its payload is there. `dispose` frees before it drops.
-            local::dying(&reason, || unsafe { (vt.dispose)(node) });
-        });
+        unsafe { disposal.dispose(node) };
     }
     Ran::Again
 }

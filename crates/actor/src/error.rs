@@ -119,6 +119,20 @@ pub enum NameError {
     Panicked(Arc<PanicInfo>),
 }
 
+/// What is wrong with the [options](crate::SpawnOptions) that a process was to be started with. In a
+/// [`StartError::Invalid`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OptionsError {
+    /// The policy for unread messages is for messages of another type.
+    UnreadMessage {
+        /// For messages of which type it is.
+        policy: &'static str,
+        /// Which the process takes.
+        process: &'static str,
+    },
+}
+
 /// Why a process was not stopped as asked.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -320,6 +334,19 @@ impl fmt::Display for NameError {
 }
 
 impl Error for NameError {}
+
+impl fmt::Display for OptionsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            OptionsError::UnreadMessage { policy, process } => write!(
+                f,
+                "the policy for unread messages takes `{policy}`, the process's are `{process}`"
+            ),
+        }
+    }
+}
+
+impl Error for OptionsError {}
 
 impl fmt::Display for StopError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -14,7 +14,7 @@ use whitebeam_sync::shim::{
     atomic::{AtomicU64, Ordering},
 };
 
-use crate::{CrashReport, StuckHandler, contain::contain, local};
+use crate::{CrashReport, MailboxLevel, StuckHandler, contain::contain, local};
 
 /// Something that a runtime tells of itself: [`Builder::on_event`](crate::Builder::on_event).
 #[derive(Clone, Debug)]
@@ -28,6 +28,13 @@ pub enum RuntimeEvent {
     HandlerStuck(StuckHandler),
     /// It has returned: the same, with the time that it took.
     HandlerReturned(StuckHandler),
+    /// A mailbox has become long: [`Builder::mailbox_watermark`](crate::Builder::mailbox_watermark). Found when its
+    /// process drains its inbox, and so not while a handler does not come back. Of each second the first
+    /// [`MAILBOX_EVENTS_PER_SECOND`](crate::MAILBOX_EVENTS_PER_SECOND) are told; how many were not is told with the
+    /// next.
+    MailboxHigh(MailboxLevel),
+    /// A mailbox that was told of is short again. Not told if its process ends before.
+    MailboxLow(MailboxLevel),
 }
 
 /// How many events there were: [`Handle::event_counts`](crate::Handle::event_counts).

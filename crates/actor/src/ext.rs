@@ -9,9 +9,12 @@ use std::{collections::HashMap, ptr::NonNull, task::Waker};
 
 use ahash::RandomState;
 use parking_lot::Mutex;
-use whitebeam_sync::shim::{
-    atomic::{AtomicIsize, AtomicUsize, Ordering},
-    cell::UnsafeCell,
+use whitebeam_sync::{
+    inbox::Cursor,
+    shim::{
+        atomic::{AtomicIsize, AtomicUsize, Ordering},
+        cell::UnsafeCell,
+    },
 };
 
 use crate::{
@@ -23,7 +26,7 @@ use crate::{
     link,
     monitor::{self, Watcher},
     signal::{Constructor, Exit},
-    timer,
+    timer, unread, watermark,
     work::Works,
 };
 
@@ -72,6 +75,12 @@ pub(crate) struct Ext {
     pub(crate) receiver: Option<Waker>,
     /// What was piped or attached, and is not over.
     pub(crate) work: Option<Box<Works>>,
+    /// Priority messages that wait, if the process has a lane for them. Nothing is ever drained into it.
+    pub(crate) lane: Option<Cursor>,
+    /// What becomes of what the process leaves unread. `None`: it is dropped.
+    pub(crate) unread: Option<unread::Policy>,
+    /// What is known of the mailbox's watermark.
+    pub(crate) watermark: watermark::Watch,
     /// Chases that have come and were not looked at, see `deadlock`.
     #[expect(clippy::vec_box, reason = "they travel in their boxes")]
     pub(crate) chases: Vec<Box<Chase>>,

@@ -120,7 +120,7 @@ pub(crate) unsafe fn is_over(cell: CellPtr, cursor: &Cursor, id: u64) -> bool {
     }
     // SAFETY: the caller's word.
     drop(unsafe { take(cell) });
-    !cursor.is_empty()
+    !cursor.is_empty() || cell.header().has(bit::URGENT)
 }
 
 /// # Safety

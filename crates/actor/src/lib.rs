@@ -48,6 +48,7 @@ mod context;
 mod error;
 mod event;
 mod info;
+mod lane;
 mod later;
 mod named;
 mod names;
@@ -65,6 +66,8 @@ mod shutdown;
 mod start;
 mod stop;
 mod stuck;
+mod unread;
+mod watermark;
 
 // What processes do to each other.
 mod children;
@@ -114,12 +117,13 @@ pub use crash::{
 };
 pub use deadlock::CallPath;
 pub use error::{
-    BuildError, CallError, FindError, NameError, SendError, SendFailure, StartError, StopError,
-    TypeName,
+    BuildError, CallError, FindError, NameError, OptionsError, SendError, SendFailure, StartError,
+    StopError, TypeName,
 };
 pub use event::{EventCounts, RuntimeEvent};
 pub use futures_core::Stream;
 pub use info::{Info, Status};
+pub use lane::PriorityRef;
 pub use later::Later;
 pub use monitor::{Down, DownFuture, MonitorRef};
 pub use named::NamedRef;
@@ -134,13 +138,15 @@ pub use relations::{Relations, RelationsFuture};
 pub use reply::Reply;
 pub use request::{CALL_TIMEOUT, Call, CallFuture};
 pub use rng::Rng;
-pub use runtime::{Builder, DROP_WAIT, Handle, Runtime, RuntimeSpawner};
+pub use runtime::{Builder, DROP_WAIT, Handle, IDLE_AFTER, Runtime, RuntimeSpawner};
 pub use shutdown::{ShutdownReport, StopSummary};
 pub use signal::Exit;
 pub use start::{Start, StartReply};
 pub use stop::{StopOrKill, StopOutcome, Stopping};
 pub use stuck::StuckHandler;
 pub use timer::TimerRef;
+pub use unread::{Unread, UnreadCounts};
+pub use watermark::{MAILBOX_EVENTS_PER_SECOND, MAILBOX_HIGH, MAILBOX_LOW, MailboxLevel};
 pub use whitebeam_scheduler::{
     BlockingMetrics, BlockingTask, Refusal, Refused, Sleep, Task, Time, Unfinished, WorkerMetrics,
     YieldNow, consume_budget, poll_budget, yield_now,

@@ -39,11 +39,18 @@ pub(crate) struct Half {
     other: Option<CellRef>,
     /// Taken back, and the other side has not answered the Unlink of this number.
     unlinking: Option<u64>,
+    /// The other's end is a message for the priority lane, if exits are trapped.
+    is_urgent: bool,
+}
+
+/// The other side of an active link has ended.
+pub(crate) struct EndOfLink {
+    pub(crate) is_urgent: bool,
 }
 
 impl Half {
     fn active(other: CellRef) -> Self {
-        Half { other: Some(other), unlinking: None }
+        Half { other: Some(other), unlinking: None, is_urgent: false }
     }
 
     /// As [`into_other`](Self::into_other), for who asks.
@@ -57,11 +64,12 @@ impl Half {
     }
 }
 
-/// Links `owner` and `target` (`None`: nobody by that pid).
+/// Links `owner` and `target` (`None`: nobody by that pid). Urgent: so is the message of its end, to `owner`, and an
+/// active link becomes one of which this holds.
 ///
 /// # Safety
 /// The caller is `owner`'s owner.
-pub(crate) unsafe fn link(owner: CellPtr, pid: Pid, target: Option<CellRef>) {
+pub(crate) unsafe fn link(owner: CellPtr, pid: Pid, target: Option<CellRef>, is_urgent: bool) {
     if pid == owner.pid() {
         return;
     }
@@ -71,10 +79,13 @@ pub(crate) unsafe fn link(owner: CellPtr, pid: Pid, target: Option<CellRef>) {
     }
     // SAFETY: the caller's word.
     let ext = unsafe { Ext::of(owner) };
-    if ext.links.get(&pid.in_runtime()).is_some_and(|half| half.unlinking.is_none()) {
+    if let Some(half) = ext.links.get_mut(&pid.in_runtime()).filter(|half| half.unlinking.is_none())
+    {
+        half.is_urgent |= is_urgent;
         return;
     }
-    ext.links.insert(pid.in_runtime(), Half { other: target.clone(), unlinking: None });
+    let half = Half { other: target.clone(), unlinking: None, is_urgent };
+    ext.links.insert(pid.in_runtime(), half);
     let linked = target
         .is_some_and(|to| signal::send(to.ptr(), Signal::Link { from: owner.to_ref() }).is_ok());
     if !linked {
@@ -144,11 +155,12 @@ pub(crate) fn receive_known(cell: CellPtr, from: Pid, id: u64) {
     }
 }
 
-/// The other side has ended: the link is no more. Whether its exit signal acts.
-pub(crate) fn receive_end(cell: CellPtr, from: Pid) -> bool {
+/// The other side has ended: the link is no more. `None`: its exit signal does not act.
+pub(crate) fn receive_end(cell: CellPtr, from: Pid) -> Option<EndOfLink> {
     // SAFETY: called in the drain of the owner's run.
     let half = unsafe { Ext::get(cell) }.and_then(|ext| ext.links.remove(&from.in_runtime()));
-    half.is_some_and(|half| half.unlinking.is_none())
+    let half = half.filter(|half| half.unlinking.is_none())?;
+    Some(EndOfLink { is_urgent: half.is_urgent })
 }
 
 /// Both sides are made before the child runs: `spawn_link`.

@@ -111,6 +111,17 @@ pub(crate) fn detach(shared: &Shared) {
     });
 }
 
+/// The worker has nothing to do: its free slots go back, and what is free of the process table to the system if that
+/// has become much.
+pub(crate) fn give_back(shared: &Shared) {
+    with_stock(shared, |stock| {
+        if let Some(stock) = stock {
+            shared.slab().flush(&mut stock.slots);
+        }
+    });
+    shared.slab().trim_after_burst();
+}
+
 /// This thread stands in for a worker of a runtime that is simulated, or whose workers have stopped, until
 /// the guard is dropped.
 ///

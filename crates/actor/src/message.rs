@@ -38,6 +38,8 @@ pub(crate) mod tag {
     pub(crate) const NARROWED_CALL: u8 = 7;
     /// A message that an item of an attached stream has become, see [`super::item`].
     pub(crate) const ITEM: u8 = 8;
+    /// One of these that an incarnation before this one has left unread, see [`crate::unread`].
+    pub(crate) const KEPT: u8 = 9;
 }
 
 #[repr(C)]
@@ -56,6 +58,8 @@ impl<M> MessageNode<M> {
         free: free::<M>,
         dispose: dispose::<M>,
     };
+    /// For the priority lane, see [`crate::lane`].
+    const URGENT: NodeVt = NodeVt { urgent: true, ..Self::COUNTED };
     /// Messages born of signals, timers and pipes: they do not count in a bound.
     const UNCOUNTED: NodeVt = NodeVt { counted: false, ..Self::COUNTED };
 }
@@ -64,6 +68,11 @@ impl<M> MessageNode<M> {
 #[inline(always)]
 pub(crate) fn node<M: 'static>(msg: M) -> NonNull<Node> {
     make(msg, const { &MessageNode::<M>::COUNTED })
+}
+
+/// Allocates a node for `msg` that is handed over where the inbox is drained.
+pub(crate) fn urgent<M: 'static>(msg: M) -> NonNull<Node> {
+    make(msg, const { &MessageNode::<M>::URGENT })
 }
 
 /// Allocates a node for a message that the runtime makes in the user's name.

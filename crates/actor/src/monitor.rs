@@ -17,8 +17,9 @@ use whitebeam_sync::{inbox::Cursor, node::Node};
 use crate::{
     ExitReason, MonitorAlias, Name, Pid, Reply,
     cell::{CellPtr, CellRef},
+    contain::contain,
     ext::Ext,
-    message,
+    lane, message,
     oneshot::{Answered, oneshot},
     shared::Shared,
     signal::{self, Signal},
@@ -49,8 +50,8 @@ pub(crate) type Key = (u64, u64);
 
 /// Whom to tell.
 pub(crate) enum Watcher {
-    /// A process, with its own number for the monitor.
-    Process { cell: CellRef, id: u64 },
+    /// A process, with its own number for the monitor. Urgent: it is told before its next message.
+    Process { cell: CellRef, id: u64, is_urgent: bool },
     /// A future outside.
     Future(Reply<Down>),
 }
@@ -63,6 +64,8 @@ pub(crate) struct Watched {
     name: Option<Name>,
     /// An alias of the same number goes when the monitor does.
     takes_alias: bool,
+    /// Its message is for the priority lane.
+    is_urgent: bool,
 }
 
 impl Watched {
@@ -87,6 +90,8 @@ pub(crate) struct Whom {
     pub(crate) cell: Option<CellRef>,
     /// It was named by this.
     pub(crate) name: Option<Name>,
+    /// Its end is a message for the priority lane.
+    pub(crate) is_urgent: bool,
 }
 
 /// Sets a monitor of `owner`, and an alias with its number if one is wanted.
@@ -99,7 +104,7 @@ pub(crate) unsafe fn monitor<M: Send + 'static>(
     alias: Option<MonitorAlias>,
     f: impl FnOnce(Down) -> M + Send + 'static,
 ) -> MonitorRef {
-    let Whom { pid, cell: target, name } = whom;
+    let Whom { pid, cell: target, name, is_urgent } = whom;
     // SAFETY: the caller's word.
     let ext = unsafe { Ext::of(owner) };
     let id = ext.next_id();
@@ -108,10 +113,11 @@ pub(crate) unsafe fn monitor<M: Send + 'static>(
     if let Some(alias) = alias {
         ext.aliases.insert(id, alias.into());
     }
-    ext.monitors.insert(id, Watched { make, target: target.clone(), name, takes_alias });
+    let watched = Watched { make, target: target.clone(), name, takes_alias, is_urgent };
+    ext.monitors.insert(id, watched);
     // Monitoring oneself is legal and never fires.
     if pid != owner.pid() {
-        let watcher = Watcher::Process { cell: owner.to_ref(), id };
+        let watcher = Watcher::Process { cell: owner.to_ref(), id, is_urgent };
         let key = (owner.pid().in_runtime(), id);
         let refused = match &target {
             Some(target) => signal::send(target.ptr(), Signal::Monitor { key, watcher }).is_err(),
@@ -121,6 +127,9 @@ pub(crate) unsafe fn monitor<M: Send + 'static>(
             let down = Down::of(pid, ExitReason::NoProc);
             // To oneself, through the inbox: it keeps its place among what has been sent.
             let _ = signal::send(owner, Signal::Down { id, down });
+            if is_urgent {
+                lane::announce(owner);
+            }
         }
     }
     MonitorRef { owner: owner.pid(), id }
@@ -138,7 +147,8 @@ pub(crate) unsafe fn prepare<M: Send + 'static>(
     let ext = unsafe { Ext::of(owner) };
     let id = ext.next_id();
     let make = Box::new(move |down| message::down(f(down), id));
-    ext.monitors.insert(id, Watched { make, target: None, name: None, takes_alias: false });
+    let watched = Watched { make, target: None, name: None, takes_alias: false, is_urgent: false };
+    ext.monitors.insert(id, watched);
     id
 }
 
@@ -154,7 +164,7 @@ pub(crate) unsafe fn monitor_at_spawn(owner: CellPtr, child: CellPtr, id: u64) {
         Some(watched) => watched.target = Some(target),
         None => unreachable!("prepared just before"),
     }
-    let watcher = Watcher::Process { cell: owner.to_ref(), id };
+    let watcher = Watcher::Process { cell: owner.to_ref(), id, is_urgent: false };
     // SAFETY: the caller's word.
     unsafe { Ext::of(child) }.watchers.insert((owner.pid().in_runtime(), id), watcher);
 }
@@ -197,7 +207,9 @@ pub(crate) unsafe fn demonitor_flush<M>(owner: CellPtr, monitor: MonitorRef) -> 
         // SAFETY: the caller's word.
         let cursor = unsafe { owner.cursor() };
         // SAFETY: what waits in the mailbox is the owner's.
-        let message = cursor.extract(|node| unsafe { message::is_down::<M>(node, monitor.id) });
+        let is_it = |node| unsafe { message::is_down::<M>(node, monitor.id) };
+        // SAFETY: the caller's word.
+        let message = cursor.extract(is_it).or_else(|| unsafe { lane::extract(owner, is_it) });
         drop(message.map(message::Carried::adopt));
     }
     false
@@ -211,8 +223,10 @@ pub(crate) fn receive_down(cell: CellPtr, cursor: &mut Cursor, id: u64, down: Do
     if watched.takes_alias {
         ext.aliases.remove(&id);
     }
-    let down = Down { name: watched.name, ..down };
-    signal::deliver(cell, cursor, || (watched.make)(down));
+    let Watched { make, name, is_urgent, .. } = watched;
+    let down = Down { name, ..down };
+    let made = contain(|| make(down));
+    signal::delivered(cell, cursor, is_urgent, made);
 }
 
 impl Down {
@@ -233,8 +247,11 @@ impl Watcher {
     /// Tells of the end.
     pub(crate) fn fire(self, down: Down) {
         match self {
-            Watcher::Process { cell, id } => {
-                let _ = signal::send(cell.ptr(), Signal::Down { id, down });
+            Watcher::Process { cell, id, is_urgent } => {
+                let sent = signal::send(cell.ptr(), Signal::Down { id, down });
+                if is_urgent && sent.is_ok() {
+                    lane::announce(cell.ptr());
+                }
             }
             Watcher::Future(reply) => reply.send(down),
         }

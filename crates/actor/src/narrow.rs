@@ -243,6 +243,8 @@ impl<Sub> NarrowNode<Sub> {
     };
     /// Of a timer.
     const UNCOUNTED: NodeVt = NodeVt { counted: false, ..Self::VT };
+    /// For the priority lane.
+    const URGENT: NodeVt = NodeVt { urgent: true, ..Self::VT };
 }
 
 /// A message for an actor at the end of the way that the runtime sends in the user's name.
@@ -251,6 +253,24 @@ pub(crate) fn carried_uncounted<Sub: Send + 'static>(via: &Via<Sub>, msg: Sub) -
     let whole = Box::into_raw(Box::new(NarrowNode { node, way: via.way.clone(), sub: msg }));
     // SAFETY: a box is not null.
     Carried::adopt(unsafe { NonNull::new_unchecked(whole) }.cast())
+}
+
+/// Allocates a node for `msg` that is handed over where the inbox is drained, to an actor at the end of the way.
+pub(crate) fn urgent<Sub: 'static>(via: &Via<Sub>, msg: Sub) -> NonNull<Node> {
+    let node = Node::new(const { &NarrowNode::<Sub>::URGENT });
+    let whole = Box::new(NarrowNode { node, way: via.way.clone(), sub: msg });
+    // SAFETY: a box is not null.
+    unsafe { NonNull::new_unchecked(Box::into_raw(whole)) }.cast()
+}
+
+/// Moves the message out of a node that was refused.
+///
+/// # Safety
+/// `node` is the caller's, and was made by [`urgent`] for this very `Sub`.
+pub(crate) unsafe fn refused<Sub>(node: NonNull<Node>) -> Sub {
+    // SAFETY: made as a box; whole, by the caller's word.
+    let whole = unsafe { Box::from_raw(node.cast::<NarrowNode<Sub>>().as_ptr()) };
+    whole.sub
 }
 
 /// As [`reference::cast`](crate::reference::cast), to an actor at the end of the way.

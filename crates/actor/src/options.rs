@@ -1,6 +1,14 @@
 //! How a process is to be started, beside its arguments.
 
-use crate::Name;
+use crate::{
+    Name, StartError, Unread,
+    cell::{CellPtr, bit},
+    ext::Ext,
+    lane,
+    named::MessageType,
+    unread::Policy,
+    watermark::Levels,
+};
 
 /// Options of a process. Every way to start something takes the same value.
 #[derive(Clone, Debug, Default)]
@@ -8,7 +16,17 @@ use crate::Name;
 pub struct SpawnOptions {
     name: Option<Name>,
     label: Option<Name>,
+    /// What few processes have: a word for all of it, since options are moved with each spawn.
+    extras: Option<Box<Extras>>,
+}
+
+/// Options of few processes.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Extras {
     budget: Option<u32>,
+    has_lane: bool,
+    unread: Option<Policy>,
+    watermark: Option<Levels>,
 }
 
 impl SpawnOptions {
@@ -41,18 +59,84 @@ impl SpawnOptions {
     /// [`Builder::budget`](crate::Builder::budget) gives to all; at least one. For one that is to leave more to others:
     /// a small budget costs it a way through the queue more often. There are no priorities.
     pub fn budget(mut self, messages: u32) -> Self {
-        self.budget = Some(messages.max(1));
+        self.extras().budget = Some(messages.max(1));
         self
     }
 
-    /// Its own budget of messages.
-    pub(crate) fn own_budget(&self) -> Option<u32> {
-        self.budget
+    /// Gives the process a priority lane: what is sent through its [`PriorityRef`](crate::PriorityRef), which only it can
+    /// make, is handled before whatever else waits, and so are the messages of
+    /// [`monitor_priority`](crate::Context::monitor_priority) and [`link_priority`](crate::Context::link_priority).
+    /// Without it, as it is by default, all of these are ordinary messages. (OTP: the receiver's opt-in of EEP 76.)
+    ///
+    /// Costs a process the rarely used part of its cell, and each priority message a look around.
+    pub fn priority_lane(mut self) -> Self {
+        self.extras().has_lane = true;
+        self
+    }
+
+    /// What becomes of the messages of others that the process leaves unread. By default they are
+    /// [dropped](Unread::dropped).
+    ///
+    /// A policy for messages of another type than the process's is
+    /// [`StartError::Invalid`](crate::StartError::Invalid) with an [`OptionsError`](crate::OptionsError) in it, and
+    /// nothing is started.
+    pub fn unread(mut self, policy: Unread) -> Self {
+        self.extras().unread = Some(policy.0);
+        self
+    }
+
+    /// From how many messages on the process's mailbox is told of as long, and down to how many as short again, instead
+    /// of [the runtime's numbers](crate::Builder::mailbox_watermark), as are the rules for both. `high` 0: never.
+    pub fn watermark(mut self, high: usize, low: usize) -> Self {
+        self.extras().watermark = Some(Levels::new(high, low));
+        self
+    }
+
+    fn extras(&mut self) -> &mut Extras {
+        self.extras.get_or_insert_default()
+    }
+
+    /// What few processes have, if it is right for one of these messages.
+    #[inline]
+    pub(crate) fn take_extras(
+        &mut self,
+        message: &MessageType,
+    ) -> Result<Option<Box<Extras>>, StartError> {
+        match self.extras.take() {
+            None => Ok(None),
+            Some(extras) => extras.check(message).map(Some),
+        }
     }
 
     /// Name and label.
     pub(crate) fn into_parts(self) -> (Option<Name>, Option<Name>) {
         (self.name, self.label)
+    }
+}
+
+impl Extras {
+    #[cold]
+    fn check(self: Box<Self>, message: &MessageType) -> Result<Box<Self>, StartError> {
+        if let Some(policy) = &self.unread {
+            policy.check(message.id, message.name())?;
+        }
+        Ok(self)
+    }
+
+    /// Has a process that is not published yet begin with them. Called by its spawner.
+    #[cold]
+    pub(crate) fn apply(self, cell: CellPtr, ext: &mut Ext) {
+        if let Some(budget) = self.budget {
+            cell.header().set(bit::PACED);
+            ext.budget = budget;
+        }
+        if self.has_lane {
+            lane::open(ext);
+        }
+        ext.watermark.levels = self.watermark;
+        if let Some(policy) = self.unread {
+            policy.begin(cell, ext);
+        }
     }
 }
 

@@ -18,6 +18,7 @@ use crate::{
     cell::{CellPtr, CellRef},
     child_ref::Slot,
     deadlock::{self, Leaf, Probe},
+    lane,
     local::{self, StandIn},
     named::Place,
     narrow::Via,
@@ -78,6 +79,8 @@ enum Address<'a> {
     Nobody(SendFailure),
     /// Whoever has a name when the request is sent.
     Named(Arc<Place>),
+    /// A process whose priority lane the request is for. Until it is sent: then it is `Owned`.
+    Urgent(CellRef),
 }
 
 enum ChildSlot<'a> {
@@ -101,27 +104,37 @@ impl Address<'_> {
         match self {
             Address::Borrowed(cell, _) => Some(*cell),
             Address::Owned(cell) | Address::Child(cell, _) => Some(cell.ptr()),
-            Address::Nobody(_) | Address::Named(_) => None,
+            Address::Nobody(_) | Address::Named(_) | Address::Urgent(_) => None,
         }
     }
 
     /// As [`cell`](Self::cell), of a request that is sent now: a name is looked up.
     #[cold]
     fn look_up(&mut self) -> Option<CellPtr> {
-        if let Address::Named(place) = self {
-            *self = match place.find() {
-                Ok(cell) => Address::Owned(cell),
-                Err(why) => Address::Nobody(*why),
-            };
+        match self {
+            Address::Named(place) => {
+                *self = match place.find() {
+                    Ok(cell) => Address::Owned(cell),
+                    Err(why) => Address::Nobody(*why),
+                };
+            }
+            Address::Urgent(cell) => *self = Address::Owned(cell.clone()),
+            _ => {}
         }
         self.cell()
+    }
+
+    fn is_urgent(&self) -> bool {
+        matches!(self, Address::Urgent(_))
     }
 
     /// Why nobody took the request.
     #[cold]
     fn why(&self) -> &SendFailure {
         match self {
-            Address::Borrowed(..) | Address::Owned(_) | Address::Named(_) => &SendFailure::NoProc,
+            Address::Borrowed(..) | Address::Owned(_) | Address::Named(_) | Address::Urgent(_) => {
+                &SendFailure::NoProc
+            }
             Address::Child(_, ChildSlot::Borrowed(slot)) => slot.refusal(),
             Address::Child(_, ChildSlot::Owned(slot)) => slot.refusal(),
             Address::Nobody(why) => why,
@@ -179,6 +192,23 @@ pub(crate) fn call_named<M: Send + 'static, T: Send + 'static>(
     prepare(Address::Named(place), None, f)
 }
 
+/// A call to the priority lane of a process.
+pub(crate) fn call_urgent<M: Send + 'static, T: Send + 'static>(
+    to: CellRef,
+    via: Option<&Via<M>>,
+    f: impl FnOnce(Reply<T>) -> M,
+) -> Call<'static, M, T> {
+    Call {
+        future: CallFuture {
+            waiting: call::waiting_urgent::<M, T>(via, f),
+            to: Address::Urgent(to),
+            timeout_ns: const { CALL_TIMEOUT.as_nanos() as u64 },
+            timer: Timer::None,
+            _request: PhantomData,
+        },
+    }
+}
+
 #[inline]
 fn prepare<'a, M: Send + 'static, T: Send + 'static>(
     to: Address<'a>,
@@ -226,6 +256,7 @@ impl<'a, M, T> Call<'a, M, T> {
             }
             Address::Nobody(why) => Address::Nobody(why),
             Address::Named(place) => Address::Named(place),
+            Address::Urgent(cell) => Address::Urgent(cell),
         };
         Call { future: CallFuture { waiting, to, timeout_ns, timer, _request } }
     }
@@ -238,6 +269,7 @@ impl<'a, M, T> Call<'a, M, T> {
     /// # Panics
     /// On a worker thread: it would hold up every actor that the worker has. Await the call there.
     pub fn blocking(mut self) -> Result<T, CallError> {
+        let is_urgent = self.future.to.is_urgent();
         let Some(cell) = self.future.to.cell().or_else(|| self.future.to.look_up()) else {
             return Err(self.future.to.refusal::<M>());
         };
@@ -250,13 +282,21 @@ impl<'a, M, T> Call<'a, M, T> {
             // The call may have the last reference to what keeps all of this.
             let shared = cell.shared().arc();
             let _worker = StandIn::enter(&shared);
+            if is_urgent {
+                self.future.to = Address::Urgent(cell.to_ref());
+            }
             return shared.scheduler().block_on(self.into_future());
         }
         let CallFuture { mut waiting, to, timeout_ns, .. } = self.future;
         let timeout = (timeout_ns != NEVER).then(|| Duration::from_nanos(timeout_ns));
         blocking::wait(scheduler, timeout, |waker| {
-            if waiting.is_unsent() && !waiting.register(waker) && !waiting.send(cell) {
-                return Some(Err(to.refusal::<M>()));
+            if waiting.is_unsent() && !waiting.register(waker) {
+                if !waiting.send(cell) {
+                    return Some(Err(to.refusal::<M>()));
+                }
+                if is_urgent {
+                    lane::announce(cell);
+                }
             }
             waiting.is_replied().then(|| waiting.finish())
         })
@@ -279,9 +319,7 @@ impl<M, T> Unpin for CallFuture<'_, M, T> {}
 impl<M, T> CallFuture<'_, M, T> {
     #[inline]
     fn start(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<T, CallError>> {
-        let Some(cell) = self.to.cell().or_else(|| self.to.look_up()) else {
-            return self.refused(cx);
-        };
+        let Some(cell) = self.to.cell() else { return self.start_elsewhere(cx) };
         if self.waiting.register(cx.waker()) {
             // Answered before it was sent: the closure gave the reply away.
             return Poll::Ready(self.waiting.finish());
@@ -309,6 +347,21 @@ impl<M, T> CallFuture<'_, M, T> {
         }
         self.waiting.abandon();
         Poll::Ready(Err(self.to.refusal::<M>()))
+    }
+
+    /// As [`start`](Self::start), where the address is to be looked at first.
+    #[cold]
+    #[inline(never)]
+    fn start_elsewhere(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<T, CallError>> {
+        let is_urgent = self.to.is_urgent();
+        let Some(cell) = self.to.look_up() else {
+            return self.refused(cx);
+        };
+        let polled = self.start(cx);
+        if is_urgent && polled.is_pending() {
+            lane::announce(cell);
+        }
+        polled
     }
 
     #[inline]

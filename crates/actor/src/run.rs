@@ -40,13 +40,13 @@ use crate::{
     end::{self, How, Left},
     ext,
     frame::{self, First, FrameHdr, Outcome},
-    idle,
+    idle, lane,
     local::Running,
     message::{self, tag},
     named::MessageType,
     narrow, process, signal,
     simulate::{Event, SignalKind, tell_of},
-    spawn, timeouts, waker, work,
+    spawn, timeouts, unread, waker, watermark, work,
 };
 
 /// The tables of an actor's type.
@@ -114,15 +114,19 @@ const ATTENTION: u32 = bit::DOOMED
     | bit::POLL
     | bit::OBSERVED
     | bit::IDLE
-    | bit::WORK;
+    | bit::WORK
+    | bit::URGENT;
 
 /// The function behind [`RunVt::run`].
 unsafe fn run<A: Actor>(header: NonNull<RunHeader>, turn: &mut Turn<'_>) -> Ran {
     // SAFETY: run queues hold cells that stay allocated while they are scheduled.
     let cell = unsafe { CellPtr::new(header.cast()) };
-    if cell.header().has(bit::ENDED | bit::SLOW | bit::PACED) {
+    if cell.header().has(bit::ENDED | bit::SLOW | bit::PACED | bit::ABOVE) {
         if cell.header().has(bit::ENDED) {
             return end::dispose(cell);
+        }
+        if cell.header().has(bit::ABOVE) {
+            return watermark::run(cell, turn);
         }
         pace(cell, turn);
     }
@@ -191,7 +195,7 @@ fn messages<A: Actor>(cell: CellPtr, turn: &mut Turn<'_>) -> Flow {
         let drained = unsafe {
             header.inbox.drain(cursor, |cursor, node| signal::receive(cell, cursor, node))
         };
-        header.note_drained(drained.messages, others_waited);
+        cell.note_drained(drained.messages, others_waited);
         let bits = header.bits.load(Ordering::Relaxed);
         let suspended = !header.frame.load(Ordering::Relaxed).is_null();
         let mut handle = true;
@@ -296,6 +300,11 @@ fn take_other<A: Actor>(cell: CellPtr, node: NonNull<Node>) -> bool {
         tag::DOWN | tag::ITEM => {
             // SAFETY: in this cell's mailbox under these tags is an `A::Msg`; the turn owns the cell.
             unsafe { work::take_numbered::<A::Msg>(cell, node) };
+            handle_one::<A>(cell, node)
+        }
+        tag::KEPT => {
+            // SAFETY: popped under this tag; no reference to the cursor is alive.
+            let node = unsafe { unread::open(cell, node) };
             handle_one::<A>(cell, node)
         }
         tag::NARROWED | tag::NARROWED_CALL => handle_narrowed::<A>(cell, node),
@@ -489,6 +498,10 @@ fn attend<A: Actor>(cell: CellPtr, drained: Drained, turn: &mut Turn<'_>) -> Nex
             unsafe { deadlock::give_up_chases(cell) };
         }
         header.clear(bit::YIELDED | bit::POLL | bit::LOOKS | bit::CHASED);
+        if header.has(bit::URGENT) {
+            // SAFETY: the turn owns the cell; no reference to its cursor or its part is alive.
+            unsafe { lane::bring(cell) };
+        }
         // SAFETY: the turn owns the cell, and has just drained its inbox.
         if header.has(bit::IDLE) && unsafe { idle::waits(cell) } {
             return at_rest(cell);

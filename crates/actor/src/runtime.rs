@@ -7,7 +7,7 @@ mod spawner;
 #[cfg(all(test, not(loom)))]
 mod tests;
 
-pub use builder::Builder;
+pub use builder::{Builder, IDLE_AFTER};
 pub use spawner::RuntimeSpawner;
 
 use std::{
@@ -25,7 +25,7 @@ use whitebeam_sync::shim::thread;
 use crate::{
     Actor, ActorRef, BuildError, CrashCounts, CrashReport, EventCounts, ExitReason, FindError,
     Info, Mailbox, Name, NameError, NamedRef, Pid, RelationsFuture, Rng, ShutdownReport,
-    SpawnOptions, Start, StopOrKill, Stopping, Target,
+    SpawnOptions, Start, StopOrKill, Stopping, Target, UnreadCounts,
     cell::CellPtr,
     contain::contain,
     end, info,
@@ -513,6 +513,12 @@ impl Handle {
     /// How many events [`Builder::on_event`]'s hook was told of.
     pub fn event_counts(&self) -> EventCounts {
         self.shared.events().counts()
+    }
+
+    /// How many messages ended processes have left unread. What is being disposed of, some time after an end was told, is
+    /// still to be counted; all is when [`shutdown`](Self::shutdown) is ready.
+    pub fn unread_counts(&self) -> UnreadCounts {
+        self.shared.unread().read()
     }
 
     /// Number of worker threads.

@@ -39,6 +39,8 @@ use crate::{
     simulate::Observed,
     spawn,
     timeouts::Timeouts,
+    unread,
+    watermark::{Levels, Watermarks},
 };
 
 /// See the module's text.
@@ -57,6 +59,8 @@ pub(crate) struct Shared {
     nobody: Mutex<Nobody>,
     crashes: Crashes,
     events: Events,
+    unread: unread::Counts,
+    watermarks: Watermarks,
     /// Set before anything is spawned, in simulated runtimes only.
     observed: OnceLock<Observed>,
     /// See the module's text.
@@ -68,10 +72,14 @@ pub(crate) struct Shared {
 pub(crate) struct Settings {
     pub(crate) crashes: crash::Settings,
     pub(crate) events: event::Settings,
+    pub(crate) watermark: Levels,
 }
 
 /// What `Shared::cells` has on top until the runtime has stopped.
 const RUNNING: isize = isize::MAX / 2;
+
+/// Slots that threads outside free until a worker is woken for it: those of a region, of the smallest class.
+const FREED_OUTSIDE: isize = 1 << 14;
 
 /// A process that has ended before it began.
 enum Nobody {
@@ -131,6 +139,8 @@ impl Shared {
             nobody: Mutex::new(Nobody::Unknown),
             crashes: Crashes::new(settings.crashes),
             events: Events::new(settings.events),
+            unread: unread::Counts::default(),
+            watermarks: Watermarks::new(settings.watermark),
             observed: OnceLock::new(),
             cells: AtomicIsize::new(RUNNING),
         });
@@ -181,6 +191,14 @@ impl Shared {
 
     pub(crate) fn events(&self) -> &Events {
         &self.events
+    }
+
+    pub(crate) fn unread(&self) -> &unread::Counts {
+        &self.unread
+    }
+
+    pub(crate) fn watermarks(&self) -> &Watermarks {
+        &self.watermarks
     }
 
     pub(crate) fn timeouts(&self) -> &Timeouts {
@@ -330,8 +348,19 @@ impl Shared {
         if !on_worker {
             // SAFETY: the caller's word.
             unsafe { here.slab.free(None, slot) };
+            here.freed_outside();
             // SAFETY: the slot is still counted.
             unsafe { Self::add_cells(shared, -1) };
+        }
+    }
+
+    /// A thread outside has freed a slot: by an address of a process that ended long ago, perhaps. Workers that are at
+    /// rest have looked what there is to give back; so when there have been many, one of them is woken, and looks when
+    /// its next rest has lasted.
+    fn freed_outside(&self) {
+        let is_one_of_many = self.cells.load(Ordering::Relaxed) % FREED_OUTSIDE == 0;
+        if is_one_of_many && !self.scheduler().is_simulated() && !self.is_closing() {
+            self.scheduler().spawn(std::future::ready(())).detach();
         }
     }
 

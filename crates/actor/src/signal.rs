@@ -25,7 +25,7 @@ use crate::{
     deadlock::{self, Chase},
     end,
     ext::Ext,
-    later, link,
+    lane, later, link,
     message::{self, Carried, tag},
     monitor::{self, Watcher},
     simulate::{self, Event, SignalKind},
@@ -149,13 +149,17 @@ pub(crate) fn send_exit(to: CellPtr, from: Option<Pid>, reason: ExitReason, link
 /// The caller is the cell's owner, and `node` was handed over by its drain.
 pub(crate) unsafe fn receive(cell: CellPtr, cursor: &mut Cursor, node: NonNull<Node>) {
     // SAFETY: the drain hands over whole nodes.
-    if unsafe { Node::vt(node) }.tag == tag::CHILD_DOWN {
+    let tag = unsafe { Node::vt(node) }.tag;
+    if tag != tag::SIGNAL {
+        if tag != tag::CHILD_DOWN {
+            return lane::receive(cell, cursor, node);
+        }
         cell.header().took(1);
         // SAFETY: a CHILD_DOWN node is embedded in the cell of a child of this one.
         unsafe { children::receive_down(cell, node) };
         return answer_dropped(cell);
     }
-    // SAFETY: the other urgent nodes are signals.
+    // SAFETY: of this tag.
     let signal = unsafe { take(node) };
     if cell.header().has(bit::OBSERVED) {
         tell(cell, &signal);
@@ -228,13 +232,17 @@ pub(crate) unsafe fn receive_late(
     reason: &ExitReason,
 ) {
     // SAFETY: the drain hands over whole nodes.
-    if unsafe { Node::vt(node) }.tag == tag::CHILD_DOWN {
+    let tag = unsafe { Node::vt(node) }.tag;
+    if tag != tag::SIGNAL {
+        if tag != tag::CHILD_DOWN {
+            return lane::receive(cell, cursor, node);
+        }
         cell.header().took(1);
         // SAFETY: a CHILD_DOWN node is embedded in the cell of a child of this one.
         unsafe { children::receive_down(cell, node) };
         return;
     }
-    // SAFETY: the other urgent nodes are signals.
+    // SAFETY: of this tag.
     match unsafe { take(node) } {
         Signal::Monitor { watcher, .. } => {
             watcher.fire(monitor::Down::of(cell.pid(), reason.clone()));
@@ -282,10 +290,10 @@ fn receive_exit(
     link: bool,
 ) {
     let header = cell.header();
+    let mut is_urgent = false;
     if link {
-        if !from.is_some_and(|from| link::receive_end(cell, from)) {
-            return;
-        }
+        let Some(ended) = from.and_then(|from| link::receive_end(cell, from)) else { return };
+        is_urgent = ended.is_urgent;
     } else if matches!(reason, ExitReason::Kill) {
         end::doom(cell, ExitReason::Killed, end::How::Abrupt);
         return;
@@ -296,7 +304,7 @@ fn receive_exit(
     if from_parent && (trapping || (reason.is_orderly() && !reason.is_normal())) {
         end::doom(cell, reason, end::How::Orderly);
     } else if trapping {
-        deliver_exit(cell, cursor, Exit { from, reason });
+        deliver_exit(cell, cursor, Exit { from, reason }, is_urgent);
     } else if !reason.is_normal() || from == Some(cell.pid()) {
         end::doom(cell, reason, end::How::Abrupt);
     }
@@ -309,24 +317,37 @@ pub(crate) fn receive_shutdown(cell: CellPtr) {
     if cell.vt().is_process && header.has(bit::TRAP) {
         let exit = Exit { from: header.parent_pid(), reason: ExitReason::Shutdown };
         // SAFETY: the caller's word.
-        deliver_exit(cell, unsafe { cell.cursor() }, exit);
+        deliver_exit(cell, unsafe { cell.cursor() }, exit, false);
     } else {
         end::doom(cell, ExitReason::Shutdown, end::How::Orderly);
     }
 }
 
 /// An EXIT becomes a message of `cell`'s, which traps exits. Called by its owner.
-fn deliver_exit(cell: CellPtr, cursor: &mut Cursor, exit: Exit) {
+fn deliver_exit(cell: CellPtr, cursor: &mut Cursor, exit: Exit, is_urgent: bool) {
     // SAFETY: the caller is the owner.
     let ext = unsafe { Ext::of(cell) };
-    if let Some(trap) = &ext.trap {
-        deliver(cell, cursor, || trap(exit));
+    let made = ext.trap.as_ref().map(|trap| contain(|| trap(exit)));
+    if let Some(made) = made {
+        delivered(cell, cursor, is_urgent, made);
     }
 }
 
 /// Appends the message that a signal becomes. `make` is the user's: its panic ends the process.
 pub(crate) fn deliver(cell: CellPtr, cursor: &mut Cursor, make: impl FnOnce() -> NonNull<Node>) {
-    match contain(make) {
+    delivered(cell, cursor, false, contain(make));
+}
+
+/// As [`deliver`], of a message that was made; to the priority lane if it is urgent. No reference into the owner's part
+/// is alive.
+pub(crate) fn delivered(
+    cell: CellPtr,
+    cursor: &mut Cursor,
+    is_urgent: bool,
+    made: Result<NonNull<Node>, ExitReason>,
+) {
+    match made {
+        Ok(message) if is_urgent => lane::receive(cell, cursor, message),
         Ok(message) => append(cell, cursor, message),
         Err(panic) => end::doom(cell, panic, end::How::Broken),
     }

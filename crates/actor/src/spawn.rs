@@ -119,7 +119,7 @@ pub(crate) struct Spawned {
 pub(crate) fn spawn<A: Actor>(
     shared: &Shared,
     args: A::Args,
-    options: SpawnOptions,
+    mut options: SpawnOptions,
     info: Option<StartInfo>,
     ack: Option<StartReply<A::Msg>>,
     relation: Relation<'_>,
@@ -127,11 +127,15 @@ pub(crate) fn spawn<A: Actor>(
     if shared.is_closing() {
         return Err(Refused { args, ack, why: StartError::ShuttingDown });
     }
-    let budget = options.own_budget();
+    let extras = options.take_extras(const { &Table::<A>::VT.message });
     let (name, label) = options.into_parts();
-    let claim = match name.as_ref().map(|name| shared.names().claim(name)).transpose() {
-        Ok(claim) => claim,
-        Err(error) => return Err(Refused { args, ack, why: error.into() }),
+    let claimed = extras.and_then(|extras| {
+        let claim = name.as_ref().map(|name| shared.names().claim(name)).transpose()?;
+        Ok((extras, claim))
+    });
+    let (extras, claim) = match claimed {
+        Ok(both) => both,
+        Err(why) => return Err(Refused { args, ack, why }),
     };
     let class = const { cell::class_of::<A>() };
     let Some(slot) = shared.alloc_slot(class) else {
@@ -154,10 +158,9 @@ pub(crate) fn spawn<A: Actor>(
     if label.is_some() {
         Ext::set_label(cell, label);
     }
-    if let Some(budget) = budget {
-        cell.header().set(bit::PACED);
+    if let Some(extras) = extras {
         // SAFETY: nobody else knows the cell.
-        unsafe { Ext::of(cell) }.budget = budget;
+        extras.apply(cell, unsafe { Ext::of(cell) });
     }
     let (reserved, is_published) = match claim {
         None => (None, false),

@@ -18,30 +18,6 @@ fn proc_044_a_store_of_the_process() {
 }
 
 #[test]
-#[ignore = "needs a priority lane"]
-fn sig_022_priority_mail_comes_first() {
-    not_there("a message through a priority alias is handled before what waits");
-}
-
-#[test]
-#[ignore = "needs a priority lane"]
-fn sig_023_priority_mail_keeps_its_order() {
-    not_there("priority messages keep their own order");
-}
-
-#[test]
-#[ignore = "needs a priority lane"]
-fn sig_024_priority_is_opted_in_to() {
-    not_there("a message is ordinary to who did not opt in");
-}
-
-#[test]
-#[ignore = "needs a priority lane"]
-fn sig_025_down_and_exit_by_priority() {
-    not_there("DOWN and EXIT with priority are handled before a backlog");
-}
-
-#[test]
 #[ignore = "a process does not turn into a server: its own init is the actor's"]
 fn srv_050_a_process_turns_into_a_server() {
     not_there("a plain process goes over into a server's loop");

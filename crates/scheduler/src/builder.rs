@@ -47,6 +47,8 @@ const BLOCKING_THREADS: usize = 512;
 const BLOCKING_KEEP_ALIVE: Duration = Duration::from_secs(10);
 
 type Hook = Arc<dyn Fn(usize) + Send + Sync>;
+/// A hook, and after what time.
+pub(crate) type IdleHook = (Duration, Hook);
 type Wrap = Arc<dyn Fn(usize, &mut dyn FnMut()) + Send + Sync>;
 pub(crate) type Start =
     Arc<dyn Fn(thread::Builder, ThreadBody) -> io::Result<JoinHandle<()>> + Send + Sync>;
@@ -88,6 +90,7 @@ pub struct Builder {
 pub(crate) struct Hooks {
     start: Option<Hook>,
     stop: Option<Hook>,
+    idle: Option<IdleHook>,
     around: Option<Wrap>,
 }
 
@@ -102,6 +105,10 @@ impl Hooks {
         if let Some(hook) = &self.stop {
             hook(worker);
         }
+    }
+
+    pub(crate) fn idle(&self) -> Option<&IdleHook> {
+        self.idle.as_ref()
     }
 
     /// Calls `life` once, inside the user's wrapper if there is one.
@@ -236,6 +243,20 @@ impl Builder {
     /// Called on each worker's thread, with its index, after it ran the last thing.
     pub fn on_worker_stop(mut self, hook: impl Fn(usize) + Send + Sync + 'static) -> Self {
         self.hooks.stop = Some(Arc::new(hook));
+        self
+    }
+
+    /// Called on each worker's thread, with its index, when it has had nothing to run for so long: once, until it
+    /// has run something again. For what can be put off until there is time, such as giving memory back.
+    ///
+    /// It costs a worker one wake-up for each such rest. What is called holds up what comes in meanwhile and finds no
+    /// other worker awake. It counts as a thread outside: what it schedules goes through the shared queue.
+    pub fn on_worker_idle(
+        mut self,
+        after: Duration,
+        hook: impl Fn(usize) + Send + Sync + 'static,
+    ) -> Self {
+        self.hooks.idle = Some((after, Arc::new(hook)));
         self
     }
 
@@ -376,7 +397,7 @@ impl Builder {
         let hooks = self.hooks.clone();
         Box::new(move || {
             let _last_word = LastWord { ended, index };
-            hooks.around(index, |hooks| Local::new(shared, index, queue).live(hooks));
+            hooks.around(index, |hooks| Local::new(shared, index, queue, hooks).live(hooks));
         })
     }
 }

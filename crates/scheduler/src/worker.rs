@@ -30,6 +30,7 @@
 //! `catch_unwind` serves all runs, and costs nothing for each.
 
 mod current;
+mod leisure;
 mod pace;
 mod search;
 mod stand_in;
@@ -41,6 +42,7 @@ use std::sync::Arc;
 use whitebeam_sync::idle::Wake;
 use whitebeam_sync::parker;
 
+use self::leisure::Leisure;
 use self::pace::Pace;
 use self::search::Sightings;
 use crate::builder::Hooks;
@@ -65,6 +67,8 @@ pub(crate) struct Local {
     shard: Cell<usize>,
     /// What it saw of the others when it last searched.
     sightings: RefCell<Sightings>,
+    /// What is to be done when it has rested for some time.
+    leisure: Leisure,
     /// Timers taken out and not yet told; kept for its memory.
     due: Cell<Vec<(u64, Entry)>>,
 }
@@ -88,7 +92,7 @@ enum Next {
 
 impl Local {
     /// The worker `index` of `shared`, around the owner's end of its queue.
-    pub(crate) fn new(shared: Arc<Shared>, index: usize, queue: LocalQueue) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, index: usize, queue: LocalQueue, hooks: &Hooks) -> Self {
         let Tuning { budget, slice, .. } = shared.tuning;
         Local {
             queue,
@@ -101,6 +105,7 @@ impl Local {
             pace: Pace::new(slice, shared.rate),
             coop: Coop::default(),
             shard: Cell::new(index),
+            leisure: Leisure::new(hooks.idle().cloned(), shared.rate),
             sightings: RefCell::new(Sightings::new(shared.remotes.len())),
             due: Cell::default(),
             shared,
@@ -292,11 +297,14 @@ impl Local {
             return Next::Run;
         }
         let counters = &self.queue.remote().counters;
-        counters.rest(ticks());
+        let begun = ticks();
+        counters.rest(begun);
+        self.leisure.begin(begun);
         let found = self.rest();
         let now = ticks();
         counters.resume(now);
         self.pace.resume(now);
+        self.leisure.end();
         match found {
             Found::Stop => return Next::Stop,
             Found::Work => {}

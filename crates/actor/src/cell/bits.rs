@@ -90,4 +90,8 @@ pub(crate) mod bit {
     pub(crate) const WORK: u32 = 1 << 27;
     /// It has a budget of messages of its own, see [`Ext::budget`](crate::ext::Ext::budget).
     pub(crate) const PACED: u32 = 1 << 28;
+    /// Something waits in the priority lane, see `lane`.
+    pub(crate) const URGENT: u32 = 1 << 22;
+    /// Each turn is to look how long the mailbox is: it has been longer than its watermark, see `watermark`.
+    pub(crate) const ABOVE: u32 = 1 << 23;
 }

@@ -2,7 +2,7 @@
 
 use super::Context;
 use crate::{
-    Actor, Alias, Down, MonitorAlias, MonitorRef, Name, Pid, Relations, Target,
+    Actor, Alias, Down, MonitorAlias, MonitorRef, Name, Pid, PriorityRef, Relations, Target,
     alias::Use,
     ext::Ext,
     monitor::{self, Whom},
@@ -33,6 +33,32 @@ impl<A: Actor> Context<A> {
         // SAFETY: see above the parent's impl.
         let monitor = unsafe { monitor::monitor(self.own(), whom, Some(kind), f) };
         (monitor, Alias::new(self.own(), monitor.id))
+    }
+
+    /// The address of this process's priority lane, to be given to those who may overtake others. Its messages are
+    /// ordinary ones if the process was started without
+    /// [`SpawnOptions::priority_lane`](crate::SpawnOptions::priority_lane).
+    pub fn priority_ref(&self) -> PriorityRef<A::Msg> {
+        PriorityRef::new(self.cell.to_ref())
+    }
+
+    /// As [`monitor`](Self::monitor); the message is one of the priority lane, if there is one: it is handled before
+    /// whatever else waits. (OTP: `monitor(process, P, [priority])`.)
+    pub fn monitor_priority(
+        &mut self,
+        to: impl Target,
+        f: impl FnOnce(Down) -> A::Msg + Send + 'static,
+    ) -> MonitorRef {
+        let whom = Whom { is_urgent: true, ..self.whom(&to) };
+        // SAFETY: see above the parent's impl.
+        unsafe { monitor::monitor(self.own(), whom, None, f) }
+    }
+
+    /// As [`link`](Self::link); if exits are trapped, the message of the other's end is one of the priority lane, if
+    /// there is one. An existing link becomes such a one, for this process; the other's side of it does not. (OTP:
+    /// `link(P, [priority])`.)
+    pub fn link_priority(&mut self, to: impl Target) {
+        self.link_as(&to, true);
     }
 
     /// As [`demonitor`](Self::demonitor), and if the monitor's message waits in the mailbox it is removed: after
@@ -86,6 +112,7 @@ impl<A: Actor> Context<A> {
     pub(super) fn whom(&self, to: &impl Target) -> Whom {
         let shared = self.cell.shared();
         let pid = shared.pid_of(to).unwrap_or(Pid::from_bits(0));
-        Whom { pid, cell: shared.resolve(pid), name: to.name().cloned() }
+        let cell = shared.resolve(pid);
+        Whom { pid, cell, name: to.name().cloned(), is_urgent: false }
     }
 }

@@ -13,7 +13,7 @@ use tracing_core::{
 };
 
 use super::RuntimeEvent;
-use crate::{CrashReport, ExitReason, Name, Pid, StuckHandler, crash};
+use crate::{CrashReport, ExitReason, MailboxLevel, Name, Pid, StuckHandler, crash};
 
 /// One kind of event: its place in the program as `tracing` knows it.
 macro_rules! kind {
@@ -75,6 +75,24 @@ kind!(
     ["message", "pid", "name", "label", "actor", "message_type", "worker", "since_s", "held_s",]
 );
 
+kind!(
+    HIGH,
+    HIGH_META,
+    "mailbox_high",
+    "whitebeam::mailbox",
+    WARN,
+    ["message", "pid", "name", "label", "actor", "len", "watermark", "suppressed",]
+);
+
+kind!(
+    LOW,
+    LOW_META,
+    "mailbox_low",
+    "whitebeam::mailbox",
+    INFO,
+    ["message", "pid", "name", "label", "actor", "len", "watermark", "suppressed",]
+);
+
 /// Whether a subscriber wants this kind.
 fn is_wanted(site: &'static DefaultCallsite) -> bool {
     let interest = site.interest();
@@ -100,6 +118,8 @@ pub(crate) fn emit(event: &RuntimeEvent) {
         RuntimeEvent::Crashed(report) => crashed(report),
         RuntimeEvent::HandlerStuck(handler) => stuck(&STUCK, handler),
         RuntimeEvent::HandlerReturned(handler) => stuck(&RETURNED, handler),
+        RuntimeEvent::MailboxHigh(level) => mailbox(&HIGH, level, "long"),
+        RuntimeEvent::MailboxLow(level) => mailbox(&LOW, level, "short again"),
     }
 }
 
@@ -178,9 +198,34 @@ fn stuck(site: &'static DefaultCallsite, handler: &StuckHandler) {
     );
 }
 
+fn mailbox(site: &'static DefaultCallsite, level: &MailboxLevel, now: &str) {
+    if !is_wanted(site) {
+        return;
+    }
+    let (pid, watermark) = (display(level.pid), level.watermark);
+    let text = |name: &Option<Name>| name.as_ref().map(crash::name_of);
+    let (name, label) = (text(&level.name), text(&level.label));
+    let message =
+        format!("{} {}: its mailbox is {now}: {} messages", level.pid, level.actor, level.len);
+    dispatch(
+        site.metadata(),
+        [
+            Some(&message.as_str()),
+            Some(&pid),
+            name.as_ref().map(|name| name as &dyn Value),
+            label.as_ref().map(|label| label as &dyn Value),
+            Some(&level.actor),
+            Some(&level.len),
+            Some(&watermark),
+            Some(&level.suppressed),
+        ],
+    );
+}
+
 /// The kinds, for the test that holds `docs/events.md` to them.
 #[cfg(test)]
-static KINDS: [&Metadata<'static>; 3] = [&CRASH_META, &STUCK_META, &RETURNED_META];
+static KINDS: [&Metadata<'static>; 5] =
+    [&CRASH_META, &STUCK_META, &RETURNED_META, &HIGH_META, &LOW_META];
 
 #[cfg(all(test, not(loom)))]
 mod tests {

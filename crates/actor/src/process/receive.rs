@@ -25,13 +25,13 @@ use crate::{
     call,
     cell::{CellPtr, bit, flag},
     ext::Ext,
-    local,
+    lane, local,
     message::{self, tag},
     narrow,
     run::{self, observed},
     signal,
     simulate::{self, Delivery},
-    work,
+    unread, work,
 };
 
 /// Messages that are looked at in one poll. Then the run looks at its flags, and at the clock as often as for an
@@ -39,8 +39,13 @@ use crate::{
 /// the clock does.
 const STRIDE: u32 = 8;
 
-/// Where a receive stands: at the last node that it has refused. `None`: before the oldest.
-struct At(Option<NonNull<Node>>);
+/// Where a receive stands: at the last node that it has refused, in the mailbox and in the priority lane. `None`:
+/// before the oldest.
+#[derive(Default)]
+struct At {
+    mailbox: Option<NonNull<Node>>,
+    lane: Option<NonNull<Node>>,
+}
 
 // SAFETY: it is followed by the owner of the node only, which a receive looks after at each poll.
 unsafe impl Send for At {}
@@ -77,16 +82,34 @@ fn look<M: Send + 'static, T>(
     let header = cell.header();
     loop {
         let is_called = pace != Pace::Headlong && header.flags.get() & flag::RUN != 0;
-        if is_called || header.has(bit::DOOMED) {
+        let is_special = header.has(bit::DOOMED | bit::URGENT);
+        if is_called || (is_special && header.has(bit::DOOMED)) {
             return Look::Interrupted;
         }
         let stride = if header.has(bit::SLOW | bit::PACED) { 1 } else { STRIDE };
         if pace == Pace::Strides && mailbox.looked >= stride {
             return Look::Interrupted;
         }
+        if is_special {
+            // SAFETY: the body runs, so this is the owner, and no reference to its part is alive. Of the place in the
+            // lane holds what holds of that in the mailbox, below.
+            if let Some(node) = unsafe { lane::take_behind(cell, at.lane) } {
+                mailbox.looked = mailbox.looked.saturating_add(1);
+                // SAFETY: as below.
+                match unsafe { offer::<M, T>(cell, node, take) } {
+                    Ok(taken) => return Look::Taken(taken),
+                    Err(node) => {
+                        // SAFETY: as below.
+                        unsafe { lane::put_behind(cell, at.lane, node) };
+                        at.lane = Some(node);
+                        continue;
+                    }
+                }
+            }
+        }
         // SAFETY: the body runs, so this is the owner, and the only reference to the cursor. The receive stands at a
         // node of this FIFO, since it was put there (below), and nothing else takes one out (module text, 5).
-        let Some(node) = (unsafe { cell.cursor().take_behind(at.0) }) else {
+        let Some(node) = (unsafe { cell.cursor().take_behind(at.mailbox) }) else {
             return Look::Nothing;
         };
         mailbox.looked = mailbox.looked.saturating_add(1);
@@ -96,8 +119,8 @@ fn look<M: Send + 'static, T>(
             Ok(taken) => return Look::Taken(taken),
             Err(node) => {
                 // SAFETY: as above: nothing has come between the two. The message is in it again.
-                unsafe { cell.cursor().put_behind(at.0, node) };
-                at.0 = Some(node);
+                unsafe { cell.cursor().put_behind(at.mailbox, node) };
+                at.mailbox = Some(node);
             }
         }
     }
@@ -144,7 +167,11 @@ unsafe fn offer<M: Send + 'static, T>(
 ) -> Result<T, NonNull<Node>> {
     // SAFETY: the caller's word.
     let vt = unsafe { Node::vt(node) };
-    if matches!(vt.tag, tag::NARROWED | tag::NARROWED_CALL) {
+    if matches!(vt.tag, tag::NARROWED | tag::NARROWED_CALL | tag::KEPT) {
+        if vt.tag == tag::KEPT {
+            // SAFETY: the caller's word, and of this tag.
+            return unsafe { offer_kept(cell, node, take) };
+        }
         // SAFETY: the caller's word, and of these tags.
         return unsafe { offer_narrowed(cell, node, vt, take) };
     }
@@ -221,6 +248,43 @@ where
     }
 }
 
+/// As [`offer`], of a message that an incarnation before has left unread. Refused, it is in the same node again, which
+/// knows how often it was kept.
+///
+/// # Safety
+/// As for [`offer`]; the node has the tag.
+#[cold]
+unsafe fn offer_kept<M, T>(
+    cell: CellPtr,
+    node: NonNull<Node>,
+    take: &mut impl FnMut(M) -> Result<T, M>,
+) -> Result<T, NonNull<Node>>
+where
+    M: Send + 'static,
+{
+    // Dropped, also by a panic: the message was taken.
+    struct Opened(CellPtr, NonNull<Node>);
+    impl Drop for Opened {
+        fn drop(&mut self) {
+            // SAFETY: `offer_kept`'s caller is the owner with no reference to the cursor alive; the message is out.
+            unsafe { self.0.cursor().retire(self.1) };
+        }
+    }
+    let opened = Opened(cell, node);
+    // SAFETY: the caller's word.
+    let inner = unsafe { unread::inner(node) };
+    // SAFETY: the caller's word; what is kept is of the mailbox's own kind.
+    match unsafe { offer::<M, T>(cell, inner, take) } {
+        Ok(taken) => Ok(taken),
+        Err(inner) => {
+            mem::forget(opened);
+            // SAFETY: the caller's word.
+            unsafe { unread::set_inner(node, inner) };
+            Err(node)
+        }
+    }
+}
+
 /// The body has taken a message. A request is what it has in hand until it takes another, see `deadlock`. The node is
 /// compared, never followed.
 #[inline]
@@ -254,7 +318,7 @@ fn attend_here(cell: CellPtr) {
     let drained = local::aside(|| unsafe {
         header.inbox.drain(cursor, |cursor, node| signal::receive(cell, cursor, node))
     });
-    header.note_drained(drained.messages, others_waited);
+    cell.note_drained(drained.messages, others_waited);
     // That of a call's timeout is the run's to look at.
     let flags = header.flags.take(flag::KILL | flag::SHUTDOWN | flag::SIGNAL);
     local::aside(|| run::obey(cell, flags));
@@ -266,7 +330,7 @@ fn attend_here(cell: CellPtr) {
 
 /// A receive that does not wait.
 pub(super) fn receive_now<M: Send + 'static>(mailbox: &mut Mailbox<M>) -> Option<M> {
-    let mut at = At(None);
+    let mut at = At::default();
     if let Look::Taken(msg) = look(mailbox, &mut at, &mut Ok, Pace::Steady) {
         return Some(msg);
     }
@@ -322,7 +386,7 @@ impl<'a, M: Send + 'static, F> Receive<'a, M, F> {
     where
         F: FnMut(M) -> Result<T, M>,
     {
-        Receive { mailbox, at: At(None), take, was_asked: false }
+        Receive { mailbox, at: At::default(), take, was_asked: false }
     }
 
     /// One more walk. `Look::Interrupted`: it is to be polled again.
@@ -349,7 +413,10 @@ impl<'a, M: Send + 'static, F> Receive<'a, M, F> {
     fn gives_way(&mut self, cx: &TaskContext<'_>) -> bool {
         let cell = self.mailbox.runs();
         // SAFETY: as in `look`.
-        if self.was_asked || !unsafe { cell.cursor().has_behind(self.at.0) } {
+        let is_there = unsafe { cell.cursor().has_behind(self.at.mailbox) }
+            // SAFETY: as above.
+            || unsafe { lane::has_behind(cell, self.at.lane) };
+        if self.was_asked || !is_there {
             return false;
         }
         self.was_asked = true;

@@ -11,7 +11,8 @@ use std::{
 
 use super::{
     Actor, CellPtr, ExitReason, First, Flow, Next, Node, NonNull, Outcome, Poll, Turn, bit,
-    body_began, call, done, frame, init_done, message, narrow, process, spawn, suspend, tag, work,
+    body_began, call, done, frame, init_done, message, narrow, process, spawn, suspend, tag,
+    unread, work,
 };
 use crate::{
     panic_place,
@@ -56,6 +57,9 @@ fn handle_one<A: Actor>(cell: CellPtr, node: NonNull<Node>) -> bool {
         // SAFETY: as in `run::take_other`.
         unsafe { work::take_numbered::<A::Msg>(cell, node) };
         return handle_one::<A>(cell, node);
+    } else if vt.tag == tag::KEPT {
+        // SAFETY: popped under this tag; no reference to the cursor is alive.
+        return handle_one::<A>(cell, unsafe { unread::open(cell, node) });
     } else if vt.tag == tag::NARROWED || vt.tag == tag::NARROWED_CALL {
         let how = if vt.tag == tag::NARROWED { Delivery::Cast } else { Delivery::Request };
         // SAFETY: as in `run::handle_narrowed`.

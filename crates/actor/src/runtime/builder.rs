@@ -1,16 +1,18 @@
 //! How a runtime is made.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use whitebeam_scheduler::{Scheduler, Simulation};
 
 use super::{Engine, Handle, Runtime};
 use crate::{
     BuildError, CrashReport, RuntimeEvent,
+    contain::contain,
     crash::Output,
     local, panic_place,
     shared::{Settings, Shared},
     stuck,
+    watermark::Levels,
 };
 
 /// Settings of a [`Runtime`].
@@ -24,6 +26,20 @@ pub struct Builder {
     blocking_keep_alive: Option<Duration>,
     fairness: Fairness,
     settings: Settings,
+    on_idle: Option<OnIdle>,
+}
+
+/// How long a worker has had nothing to do when it gives memory back: a burst is over, and the next one is not meant
+/// to pay for that.
+pub const IDLE_AFTER: Duration = Duration::from_millis(100);
+
+/// See [`Builder::on_idle`].
+struct OnIdle(Box<dyn Fn() + Send + Sync>);
+
+impl fmt::Debug for OnIdle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OnIdle(..)")
+    }
 }
 
 /// How long a worker stays with one process, and what happens if that does not let it go.
@@ -236,8 +252,44 @@ impl Builder {
         self
     }
 
-    /// As [`Runtime::simulated`], with what was set of crashes and events; what concerns threads and fairness has no
-    /// effect: turns are cut short as the seed says, and nothing is held up.
+    /// Has `hook` called by each worker, on its thread, when it has had nothing to do for [`IDLE_AFTER`]: once, until it
+    /// has had something to do again.
+    ///
+    /// It is for the program's allocator. Messages, frames and large states come from that, and what one thread has
+    /// freed of another's memory stays with some allocators until the other one allocates again, or is told to look: with
+    /// mimalloc by `mi_collect`. (What the runtime holds itself, the memory of processes, its workers give back at
+    /// that time without being told.)
+    ///
+    /// It holds up whatever comes in while it runs, and counts as a thread outside. A panic in it goes no further.
+    /// It is dropped when the runtime has stopped. Without effect on a simulated runtime, which has no workers.
+    ///
+    /// ```
+    /// # use std::sync::mpsc;
+    /// # use whitebeam_actor::Runtime;
+    /// let (idle, is_idle) = mpsc::channel();
+    /// let rt = Runtime::builder().workers(1).on_idle(move || _ = idle.send(())).build()?;
+    /// is_idle.recv()?;
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn on_idle(mut self, hook: impl Fn() + Send + Sync + 'static) -> Self {
+        self.on_idle = Some(OnIdle(Box::new(hook)));
+        self
+    }
+
+    /// From how many messages on a mailbox is told of as long, and down to how many as short again: the
+    /// [events](Self::on_event) [`MailboxHigh`](RuntimeEvent::MailboxHigh) and
+    /// [`MailboxLow`](RuntimeEvent::MailboxLow). Default: [`MAILBOX_HIGH`](crate::MAILBOX_HIGH) and
+    /// [`MAILBOX_LOW`](crate::MAILBOX_LOW). A `low` that is not below `high` is the one just below; `high` 0 turns it off.
+    /// One process may have [others](crate::SpawnOptions::watermark).
+    ///
+    /// It costs a process that handles its messages as they come nothing, and no sender anything.
+    pub fn mailbox_watermark(mut self, high: usize, low: usize) -> Self {
+        self.settings.watermark = Levels::new(high, low);
+        self
+    }
+
+    /// As [`Runtime::simulated`], with what was set of crashes, events and watermarks; what concerns threads and fairness
+    /// has no effect: turns are cut short as the seed says, and nothing is held up.
     ///
     /// # Errors
     /// No tag for pids is left.
@@ -253,7 +305,8 @@ impl Builder {
     pub fn build(self) -> Result<Runtime, BuildError> {
         panic_place::install();
         let shared = Shared::new(self.settings).ok_or(BuildError::TooManyRuntimes)?;
-        let (start, stop) = (Arc::downgrade(&shared), Arc::downgrade(&shared));
+        let weak = || Arc::downgrade(&shared);
+        let (start, stop, idle, on_idle) = (weak(), weak(), weak(), self.on_idle);
         let mut builder = Scheduler::builder()
             .name(self.name.unwrap_or_else(|| "whitebeam".to_owned()))
             .on_worker_start(move |_| {
@@ -264,6 +317,15 @@ impl Builder {
             .on_worker_stop(move |_| {
                 if let Some(shared) = stop.upgrade() {
                     local::detach(&shared);
+                }
+            })
+            .on_worker_idle(IDLE_AFTER, move |_| {
+                if let Some(shared) = idle.upgrade() {
+                    local::give_back(&shared);
+                }
+                if let Some(OnIdle(hook)) = &on_idle {
+                    // A panic was told to the panic hook.
+                    let _ = contain(hook);
                 }
             });
         if let Some(workers) = self.workers {

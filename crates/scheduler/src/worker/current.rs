@@ -42,6 +42,19 @@ pub(super) fn enter(local: &Local) -> Entered<'_> {
     Entered { _worker: local }
 }
 
+/// Calls `f` as if this thread were no worker's.
+pub(super) fn without(local: &Local, f: impl FnOnce()) {
+    struct Back(*const Local);
+    impl Drop for Back {
+        fn drop(&mut self) {
+            CURRENT.set(self.0);
+        }
+    }
+    let _back = Back(CURRENT.replace(ptr::null()));
+    debug_assert!(ptr::eq(_back.0, local), "called by the worker itself");
+    f();
+}
+
 /// While it lives the thread has a worker. Not `Send`: a [`Local`] is not `Sync`.
 pub(super) struct Entered<'a> {
     _worker: &'a Local,

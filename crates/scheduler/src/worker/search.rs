@@ -168,7 +168,11 @@ impl Local {
             }
             let covers = timers.cover(self.shared.clock.now());
             self.queue.remote().counters.parks.add(1);
-            idle.park(me, covers.map(|until| self.shared.until(until)));
+            let limit = covers.map(|until| self.shared.until(until));
+            idle.park(me, self.leisure.limit(limit));
+            if idle.is_asleep(me) {
+                self.use_leisure();
+            }
             if let Some(until) = covers {
                 timers.uncover(until);
                 if self.shared.clock.now().as_nanos() >= until && idle.volunteer(me) {
@@ -204,6 +208,7 @@ impl Local {
                     nap = NAP_FIRST;
                     break;
                 }
+                self.use_leisure();
                 let most =
                     if self.sightings.borrow().is_work_about { NAP_WATCHFUL } else { NAP_MOST };
                 nap = (nap * 2).min(most);
@@ -362,6 +367,7 @@ impl Local {
             }
             limit = Some(most.map_or(due, |most| most.min(due)));
         }
+        let limit = self.leisure.limit(limit);
         timers.nap_ends_at(limit.map_or(NEVER, |limit| (now + limit).as_nanos()));
         self.queue.remote().counters.parks.add(1);
         if self.shared.idle.park(self.index(), limit) || limit.is_none() {

@@ -3,8 +3,8 @@
 use std::fs;
 use std::time::Duration;
 
-use whitebeam_scheduler::Scheduler;
-use whitebeam_sync::shim::thread;
+use whitebeam_scheduler::{Handle, Scheduler};
+use whitebeam_sync::shim::{Arc, Mutex, thread};
 
 use crate::target::{Target, wait_for};
 
@@ -97,4 +97,54 @@ fn idle_and_busy_time_are_told_apart() {
     assert!(metrics.idle >= Duration::from_millis(25), "{metrics:?}");
     assert_eq!(metrics.runs, 1);
     assert_eq!(metrics.queue_len, 0);
+}
+
+/// Once a rest, by each worker, and not while there is work.
+#[test]
+fn the_idle_hook_is_called_once_a_rest() {
+    let after = Duration::from_millis(20);
+    for workers in [1, 3] {
+        let calls = Arc::new(Mutex::new(vec![0; workers]));
+        let seen = Arc::clone(&calls);
+        let scheduler = Scheduler::builder()
+            .workers(workers)
+            .on_worker_idle(after, move |worker| seen.lock()[worker] += 1)
+            .build()
+            .unwrap();
+        let handle = scheduler.handle();
+        wait_for("each worker's first call", || calls.lock().iter().all(|&calls| calls == 1));
+        // It is asleep for good.
+        thread::sleep(4 * after);
+        assert!(calls.lock().iter().all(|&calls| calls == 1), "{:?}", calls.lock());
+        let target = Target::new(handle, |_, _| ());
+        target.send();
+        wait_for("a message", || target.handled() == 1);
+        wait_for("a second call", || calls.lock().iter().sum::<usize>() > workers);
+    }
+}
+
+/// What a hook schedules is run, although its worker counts as asleep, and its panic is counted.
+#[test]
+fn an_idle_hook_may_schedule_and_panic() {
+    let ran = Arc::new(Mutex::new(0));
+    let handle = Arc::new(Mutex::new(None::<Handle>));
+    let (counted, of) = (Arc::clone(&ran), Arc::clone(&handle));
+    let scheduler = Scheduler::builder()
+        .workers(2)
+        .on_worker_idle(Duration::from_millis(5), move |worker| {
+            let Some(handle) = of.lock().clone() else { return };
+            let counted = Arc::clone(&counted);
+            handle.spawn(async move { *counted.lock() += 1 }).detach();
+            std::panic::resume_unwind(Box::new(worker));
+        })
+        .build()
+        .unwrap();
+    *handle.lock() = Some(scheduler.handle().clone());
+    // Each task is a rest's end, and so a call more.
+    let target = Target::new(scheduler.handle(), |_, _| ());
+    target.send();
+    wait_for("ten tasks", || *ran.lock() >= 10);
+    let panics: u64 = scheduler.handle().metrics().iter().map(|worker| worker.panics).sum();
+    assert!(panics >= 10);
+    *handle.lock() = None;
 }

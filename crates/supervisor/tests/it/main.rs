@@ -13,6 +13,7 @@ mod dynamic_start;
 mod dynamic_stop;
 mod environment;
 mod large;
+mod mailbox;
 mod partition;
 mod specs;
 mod start_limit;

@@ -99,6 +99,23 @@ impl Cursor {
         self.append(node.as_ptr(), node.as_ptr());
     }
 
+    /// Puts all that waits in the private FIFO of `other` at the front of this one, in its order. Where `other` has
+    /// read to is its own.
+    pub fn prepend(&mut self, other: &mut Cursor) {
+        let (oldest, newest) = (std::mem::replace(&mut other.first, ptr::null_mut()), other.last);
+        if oldest.is_null() {
+            return;
+        }
+        // SAFETY: the FIFO of `other` was not empty, so `last` is a node of it, not null.
+        let last = unsafe { NonNull::new_unchecked(newest) };
+        // SAFETY: the nodes of the FIFO were the other cursor's, and are this one's from here on.
+        unsafe { Node::set_next(last, self.first) };
+        if self.first.is_null() {
+            self.last = newest;
+        }
+        self.first = oldest;
+    }
+
     /// Takes the oldest node of the private FIFO that is looked for out of its place. It is the caller's, as one
     /// that [`pop`](Self::pop) gives. The cost is that of a walk up to there.
     pub fn extract(

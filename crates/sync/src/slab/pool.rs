@@ -38,6 +38,8 @@ pub(super) struct Shelves {
     pub(super) trimmed: Vec<Region>,
     /// Regions of this class, ever.
     regions: u32,
+    /// Slots that came back since a trim of the class last found nothing to give.
+    pub(super) returned: u32,
 }
 
 impl Pool {
@@ -48,17 +50,20 @@ impl Pool {
             current: None,
             trimmed: Vec::new(),
             regions: 0,
+            returned: 0,
         }))
     }
 
     /// Takes a batch in.
     pub(super) fn put(&self, batch: Batch) {
-        let is_empty = match &batch {
-            Batch::Chain(chain) => chain.is_empty(),
-            Batch::Fresh(fresh) => fresh.next == fresh.end,
+        let (is_empty, used) = match &batch {
+            Batch::Chain(chain) => (chain.is_empty(), chain.len()),
+            Batch::Fresh(fresh) => (fresh.next == fresh.end, 0),
         };
         if !is_empty {
-            self.0.lock().batches.push(batch);
+            let mut shelves = self.0.lock();
+            shelves.returned = shelves.returned.saturating_add(used);
+            shelves.batches.push(batch);
         }
     }
 
@@ -73,6 +78,7 @@ impl Pool {
         unsafe { shelves.loose.push(slot) };
         if shelves.loose.len() >= BATCH {
             let full = shelves.loose.take();
+            shelves.returned = shelves.returned.saturating_add(full.len());
             shelves.batches.push(Batch::Chain(full));
         }
     }

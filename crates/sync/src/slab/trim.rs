@@ -5,7 +5,7 @@ use super::chain::Chain;
 use super::class::Class;
 use super::local::BATCH;
 use super::pool::{Batch, Pool};
-use super::region::Region;
+use super::region::{REGION_BYTES, Region};
 
 impl Slab {
     /// Gives the memory of regions that are wholly free back to the system, and says how many
@@ -17,10 +17,32 @@ impl Slab {
     pub fn trim(&self) -> usize {
         Class::all().map(|class| trim(self, &self.pools[class.index()])).sum()
     }
+
+    /// As [`trim`](Self::trim), of the classes of which slots of a region's size and more have come back since a
+    /// trim last found nothing to give: so that it may be called again and again, and costs nothing where there was
+    /// no burst. It is called again by each worker that has put its own slots back, since those of one may be all
+    /// that holds a region of a burst.
+    pub fn trim_after_burst(&self) -> usize {
+        Class::all().map(|class| self.trim_after_burst_of(class)).sum()
+    }
+
+    fn trim_after_burst_of(&self, class: Class) -> usize {
+        let pool = &self.pools[class.index()];
+        let enough = (REGION_BYTES / class.size()) as u32;
+        if pool.with(|shelves| shelves.returned) < enough {
+            return 0;
+        }
+        let bytes = trim(self, pool);
+        if bytes != 0 {
+            pool.with(|shelves| shelves.returned = enough);
+        }
+        bytes
+    }
 }
 
 fn trim(slab: &Slab, pool: &Pool) -> usize {
     let (batches, current) = pool.with(|shelves| {
+        shelves.returned = 0;
         let loose = Batch::Chain(shelves.loose.take());
         let mut batches = std::mem::take(&mut shelves.batches);
         batches.push(loose);

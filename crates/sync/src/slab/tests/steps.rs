@@ -287,6 +287,24 @@ fn trim_gives_back_regions_that_are_wholly_free_and_keeps_names_stale() {
 }
 
 #[test]
+fn a_burst_is_a_region_s_worth_of_slots() {
+    let slab = Slab::new();
+    let mut local = Local::new();
+    let mut burst = |slots: usize| {
+        let slots: Vec<Slot> = (0..slots).map(|_| spawn(&slab, &mut local, LARGE)).collect();
+        slots.into_iter().for_each(|slot| end(&slab, &mut local, slot));
+        slab.flush(&mut local);
+        slab.trim_after_burst()
+    };
+    let body = if cfg!(all(unix, not(miri))) { (2 << 20) - 4096 } else { 0 };
+    assert_eq!(burst(LARGE_SLOTS / 2), 0, "too few to look");
+    // The one that is being carved stays.
+    assert_eq!(burst(LARGE_SLOTS * 3), 3 * body);
+    assert_eq!(burst(1), 0, "what another stock had held would have been found here");
+    assert_eq!(burst(LARGE_SLOTS / 2), 0, "the count begins anew");
+}
+
+#[test]
 fn trim_remembers_spent_slots_and_slots_never_used() {
     let slab = Slab::new();
     let mut local = Local::new();
