@@ -17,6 +17,7 @@
     reason = "naming a place through a pointer and using it are one access"
 )]
 
+mod init;
 pub(crate) mod observed;
 
 use std::{
@@ -48,6 +49,7 @@ use crate::{
     simulate::{Event, SignalKind, tell_of},
     spawn, timeouts, unread, waker, watermark, work,
 };
+use init::{body_began, init_done, start_init};
 
 /// The tables of an actor's type.
 pub(crate) struct Table<A>(std::marker::PhantomData<A>);
@@ -385,60 +387,6 @@ fn answer_of_suspended(cell: CellPtr) {
 #[inline]
 fn ends_in_this_turn<A: Actor>(cell: CellPtr) -> bool {
     (const { A::FORM.is_process() }) && end::comes_at_its_await(cell)
-}
-
-/// The first thing a process does.
-#[inline(never)]
-fn start_init<A: Actor>(cell: CellPtr, node: NonNull<Node>) -> bool {
-    // SAFETY: the other node in a private FIFO is the one that the cell was spawned with, an `A`'s.
-    let (args, ack) = unsafe { spawn::take_init::<A>(cell, node) };
-    if const { A::FORM.is_process() } {
-        process::started::<A::Msg>(cell, ack);
-        // SAFETY: as below.
-        return body_began(cell, unsafe {
-            frame::start::<A, _>(cell, |cx| process::outcome_of(A::init(args, cx)))
-        });
-    }
-    // SAFETY: the turn owns the cell, there is no frame, and nothing is borrowed but the context.
-    let first = unsafe {
-        frame::start::<A, _>(cell, |cx| async move {
-            let me = ack.as_ref().map(|_| cx.me());
-            let state = frame::Inner::new(A::init(args, cx)).await??;
-            // The frame runs in turns of the cell's owner, and there is no state yet.
-            cell.write_state::<A>(state);
-            if let Some((ack, me)) = ack.zip(me) {
-                ack.send(Ok(me));
-            }
-            Ok(())
-        })
-    };
-    match first {
-        First::Done(outcome) => {
-            init_done(cell, outcome);
-            false
-        }
-        First::Suspended(frame) => suspend(cell, frame, None),
-    }
-}
-
-/// The body of a process was polled for the first time.
-fn body_began(cell: CellPtr, first: First) -> bool {
-    match first {
-        First::Done(outcome) => {
-            done(cell, outcome);
-            false
-        }
-        First::Suspended(frame) => donated(cell, frame),
-    }
-}
-
-fn init_done(cell: CellPtr, outcome: Outcome) {
-    match outcome {
-        Ok(()) => cell.header().clear(bit::INIT),
-        // No state, so no `terminate`. The starter is told when the process is gone.
-        Err(reason) => return end::doom(cell, reason, How::Failed),
-    }
-    done(cell, Ok(()));
 }
 
 /// Ends the process that was told to, or tells it. Called by the owner, with no reference to the cursor alive.
