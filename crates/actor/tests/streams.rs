@@ -358,6 +358,9 @@ fn the_message_of_the_end_may_be_asked_for_late_or_twice() {
         assert_eq!(events.note().await, 3, "the last one counts");
         drop(attached.on_end(note(&events, 4)));
         assert_eq!(events.note().await, 4, "at once");
+        settled(&puppet).await;
+        let info = puppet.info().expect("it lives");
+        assert_eq!(info.mailbox_len, 0, "it does not count");
         let attached = ask(&puppet, |cx| cx.attach(stream::iter([0]), |_| now(|_| Ok(())))).await;
         let gone = rt.down(&puppet);
         settled(&puppet).await;

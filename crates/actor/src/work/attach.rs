@@ -99,7 +99,7 @@ enum Left<M> {
 /// Sends a message that the runtime makes in the user's name. Dropped if the process has ended.
 fn send(to: CellPtr, message: Carried) {
     let node: std::ptr::NonNull<Node> = message.into_node();
-    match message::push(to, node) {
+    match message::push_uncounted(to, node) {
         Push::Closed => drop(Carried::adopt(node)),
         push => to.follow(push),
     }
