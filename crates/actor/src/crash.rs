@@ -22,7 +22,8 @@
 //! ```text
 //! look      the frame is gone, the state is there: who waits for an answer, what the state says of itself
 //! begin     before name and links are released: the report
-//! publish   the inbox is closed, nobody is told yet: unread messages; into the history
+//! publish   nobody can be told yet, since the inbox is open: into the history
+//! count     the inbox is closed: unread messages
 //! deliver   DOWNs are sent, the caller answered: the hook, the block, text in place of values in the history
 //! ```
 //!
@@ -270,8 +271,10 @@ pub(crate) fn begin(
     if let ExitReason::Panic(info) = reason {
         panic_place::reported(info);
     }
-    let is_wanted =
-        crashes.history.is_on() || crashes.is_printing() || crashes.hook.lock().is_some();
+    let is_wanted = crashes.history.is_on()
+        || crashes.is_printing()
+        || crashes.hook.lock().is_some()
+        || shared.events().wants_crashes();
     if !is_wanted {
         return None;
     }
@@ -280,14 +283,20 @@ pub(crate) fn begin(
 }
 
 impl Crash {
-    /// Step `publish`.
+    /// Step `publish`. Whoever asks once the inbox is closed is told of the end at once.
     #[cold]
-    pub(crate) fn publish(&mut self, cell: CellPtr) {
-        // Nobody else has it yet.
-        if let Some(report) = Arc::get_mut(&mut self.report) {
-            report.unread = cell.header().mailbox_len() as usize;
-        }
+    pub(crate) fn publish(&self) {
         self.shared.crashes().history.push(&self.report);
+    }
+
+    /// Step `count`: more may have come since the report was made.
+    #[cold]
+    pub(crate) fn count_unread(&mut self, cell: CellPtr) {
+        let unread = cell.header().mailbox_len() as usize;
+        if unread != self.report.unread {
+            self.report = Arc::new(CrashReport { unread, ..(*self.report).clone() });
+            self.shared.crashes().history.replace(self.report.clone());
+        }
     }
 
     /// Step `deliver`. The cell may be gone.

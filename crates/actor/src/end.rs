@@ -218,6 +218,9 @@ fn finish_but_for_replies(cell: CellPtr, reason: ExitReason) -> Ended {
     release_resources(cell);
     header.set(bit::ENDED | bit::LEAVING);
     let children = children::gather(cell);
+    if let Some(crash) = &crash {
+        crash.publish();
+    }
     // SAFETY: the caller owns the cell, and this is the only reference to the cursor.
     let cursor = unsafe { cell.cursor() };
     if !header.inbox.is_closed() {
@@ -234,7 +237,7 @@ fn finish_but_for_replies(cell: CellPtr, reason: ExitReason) -> Ended {
     cell.shared().names().ended(cell);
     cell.shared().countdown().ended(cell);
     if let Some(crash) = &mut crash {
-        crash.publish(cell);
+        crash.count_unread(cell);
     }
     // Before anybody who may start the next incarnation is told.
     // SAFETY: as above.

@@ -99,6 +99,11 @@ impl Events {
         }
     }
 
+    /// Whether anybody wants to know of crashes.
+    pub(crate) fn wants_crashes(&self) -> bool {
+        self.hook.lock().is_some() || subscriber_tells_crashes()
+    }
+
     /// Whether anybody wants to know of handlers that hold their worker, as far as is known now.
     pub(crate) fn wants_stuck(&self) -> bool {
         self.hook.lock().is_some() || subscriber_wants_stuck()

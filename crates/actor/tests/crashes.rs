@@ -799,3 +799,48 @@ fn a_hook_is_dropped_with_its_runtime() {
         assert_eq!(Arc::strong_count(&held), 1);
     }
 }
+
+/// Who asks for the end while the process is at it is told as soon as the inbox is closed, by whoever closes it.
+#[test]
+fn who_hears_of_the_end_at_once_finds_the_report() {
+    struct Looks(Handle, Mutex<Option<usize>>);
+    impl std::task::Wake for Looks {
+        fn wake(self: Arc<Self>) {
+            self.1.lock().get_or_insert(self.0.crashes().len());
+        }
+    }
+    expect_panics();
+    let rt = Runtime::builder().workers(1).quiet_crashes().build().expect("a runtime");
+    let (begun, has_begun) = std::sync::mpsc::channel();
+    let (go, may_go) = std::sync::mpsc::channel::<()>();
+    let process = rt.block_on(plain(&rt));
+    process
+        .cast(now(move |_| {
+            begun.send(()).expect("the test waits");
+            may_go.recv_timeout(Duration::from_secs(20)).expect("the test lets it go");
+            Err(because("failed"))
+        }))
+        .expect("it lives");
+    has_begun.recv_timeout(Duration::from_secs(20)).expect("it runs");
+    let looks = Arc::new(Looks(rt.handle(), Mutex::new(None)));
+    let mut down = Box::pin(rt.down(&process));
+    let waker = looks.clone().into();
+    // It stands in the inbox of a process whose handler runs.
+    assert!(down.as_mut().poll(&mut std::task::Context::from_waker(&waker)).is_pending());
+    go.send(()).expect("it waits");
+    rt.block_on(rt.down(&process));
+    assert_eq!(*looks.1.lock(), Some(1), "reports in the history when the DOWN came");
+}
+
+/// Nobody but the hook of events wants to know.
+#[test]
+fn events_tell_of_crashes_without_history_and_output() {
+    let (told, tells) = std::sync::mpsc::channel();
+    expect_panics();
+    let builder = Runtime::builder().workers(1).quiet_crashes().crash_history(0);
+    let rt = builder.on_event(move |event| _ = told.send(format!("{event:?}"))).build();
+    let rt = rt.expect("a runtime");
+    rt.spawn::<Plain>(Script::new().init_now(|_| Err(because("failed"))));
+    let event = tells.recv_timeout(Duration::from_secs(20)).expect("an event");
+    assert!(event.starts_with("Crashed("), "{event}");
+}

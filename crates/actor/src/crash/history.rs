@@ -47,12 +47,17 @@ impl History {
             return;
         }
         // Formatting is the user's code: no lock is held.
-        let settled = Arc::new(report.without_values());
+        self.replace(Arc::new(report.without_values()));
+    }
+
+    /// Puts a report in the place of that with its number, if that is still there.
+    pub(super) fn replace(&self, report: Arc<CrashReport>) {
         let out = {
             let mut kept = self.kept.lock();
             let at = kept.iter().position(|other| other.number == report.number);
-            at.and_then(|at| kept.get_mut(at)).map(|place| std::mem::replace(place, settled))
+            at.and_then(|at| kept.get_mut(at)).map(|place| std::mem::replace(place, report))
         };
+        // Outside of the lock: it may have values of the user's.
         drop(out);
     }
 

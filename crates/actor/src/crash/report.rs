@@ -171,7 +171,7 @@ impl fmt::Debug for Text {
 
 impl Error for Text {}
 
-/// Everything but what is unread, which is known when the inbox is closed. Called by the owner.
+/// What is unread may grow until the inbox is closed. Called by the owner.
 pub(super) fn of(
     cell: CellPtr,
     number: u64,
@@ -194,7 +194,7 @@ pub(super) fn of(
         during,
         message_type: cell.vt().message.name(),
         callers: looked.0,
-        unread: 0,
+        unread: cell.header().mailbox_len() as usize,
         handled: header.taken.load(Ordering::Relaxed),
         attempt: 1,
         at: shared.scheduler().now().saturating_since(Time::ZERO),
