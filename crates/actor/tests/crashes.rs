@@ -813,19 +813,17 @@ fn who_hears_of_the_end_at_once_finds_the_report() {
     let rt = Runtime::builder().workers(1).quiet_crashes().build().expect("a runtime");
     let (begun, has_begun) = std::sync::mpsc::channel();
     let (go, may_go) = std::sync::mpsc::channel::<()>();
-    let process = rt.block_on(plain(&rt));
-    process
-        .cast(now(move |_| {
-            begun.send(()).expect("the test waits");
-            may_go.recv_timeout(Duration::from_secs(20)).expect("the test lets it go");
-            Err(because("failed"))
-        }))
-        .expect("it lives");
-    has_begun.recv_timeout(Duration::from_secs(20)).expect("it runs");
+    let script = Script::new().on_drop(move || {
+        begun.send(()).expect("the test waits");
+        may_go.recv_timeout(Duration::from_secs(20)).expect("the test lets it go");
+    });
+    let process = rt.spawn::<Plain>(script);
+    process.cast(now(|_| Err(because("failed")))).expect("it lives");
+    has_begun.recv_timeout(Duration::from_secs(20)).expect("its state is dropped");
     let looks = Arc::new(Looks(rt.handle(), Mutex::new(None)));
     let mut down = Box::pin(rt.down(&process));
     let waker = looks.clone().into();
-    // It stands in the inbox of a process whose handler runs.
+    // It stands in the inbox of a process that will not look there again before it closes it.
     assert!(down.as_mut().poll(&mut std::task::Context::from_waker(&waker)).is_pending());
     go.send(()).expect("it waits");
     rt.block_on(rt.down(&process));
