@@ -34,12 +34,12 @@ FIGURES = {
     "W10": ["round_trip_p50_us", "round_trip_p99_us", "lateness_p50_ms", "lateness_p99_ms"],
     "W11": ["lateness_p50_ms", "lateness_p99_ms", "cpu_s"],
     "W12": ["restarts_per_s"],
-    "W11": ["lateness_p50_ms", "lateness_p99_ms", "cpu_s"],
     "W13": ["kill_ms"],
     "W14": ["m_lookups_per_s", "k_registrations_per_s"],
     "W15": ["m_deliveries_per_s"],
     "shutdown": ["start_s", "shutdown_ms", "max_queue_len"],
     "idle": ["cpu_ms"],
+    "burst": ["rss_before_mib", "rss_peak_mib", "rss_after_mib", "back_after_s"],
 }
 
 
