@@ -222,16 +222,18 @@ impl<M: Send + 'static> ActorRef<M> {
             work: Mutex::new(None),
             place: Place::Process { cell: cell.clone(), id: AtomicU64::new(0) },
         });
-        // The receiver waits for the lock: it finds the message, or was never told of it.
+        // The receiver waits for the lock: it finds the message, or was never told of it. What the push owes comes
+        // behind the lock: once the workers have stopped, who schedules a process ends it.
         let mut work = inner.work.lock();
-        if signal::send(cell.ptr(), Signal::Later(inner.clone())).is_err() {
+        let Ok(push) = signal::push(cell.ptr(), Signal::Later(inner.clone())) else {
             return Err(SendError(message::refused(message::node(msg)), &SendFailure::NoProc));
-        }
+        };
         *work = Some(Work::Message(match via {
             None => message::carried_uncounted(msg),
             Some(via) => narrow::carried_uncounted(via, msg),
         }));
         drop(work);
+        cell.ptr().follow(push);
         Ok(Later(inner))
     }
 }

@@ -358,7 +358,8 @@ impl<M, T> CallFuture<'_, M, T> {
             return self.refused(cx);
         };
         let polled = self.start(cx);
-        if is_urgent && polled.is_pending() {
+        // Refused, it is pending to give way, and the cell may be gone.
+        if is_urgent && polled.is_pending() && !self.waiting.is_unsent() {
             lane::announce(cell);
         }
         polled

@@ -414,6 +414,13 @@ fn attend<A: Actor>(cell: CellPtr, drained: Drained, turn: &mut Turn<'_>) -> Nex
         // SAFETY: the turn owns the cell.
         woken |= unsafe { timeouts::due(cell) };
     }
+    if flags & flag::SIGNAL != 0 {
+        // Raised behind the drain, perhaps: what it stands for is in the inbox, and comes before the next message.
+        if woken {
+            header.set(bit::POLL);
+        }
+        return Next::Drain;
+    }
     if header.has(bit::DOOMED)
         && let Some(next) = wind_down::<A>(cell)
     {
@@ -426,7 +433,9 @@ fn attend<A: Actor>(cell: CellPtr, drained: Drained, turn: &mut Turn<'_>) -> Nex
     let is_over = round == work::Round::TurnOver;
     let Some(frame) = NonNull::new(header.frame.load(Ordering::Relaxed)) else {
         // SAFETY: the turn owns the cell, and there is no other reference to the cursor.
-        if is_over && unsafe { cell.cursor() }.is_empty() {
+        let is_idle = is_over && unsafe { cell.cursor() }.is_empty();
+        // What is neither waits in no queue of messages.
+        if is_idle && !header.has(bit::URGENT | bit::CHILDREN_DOWN) {
             return Next::Leave(Flow::Again);
         }
         if header.has(bit::CHILDREN_DOWN) && header.has(bit::STATE) {

@@ -121,6 +121,12 @@ unsafe fn free_whole(node: NonNull<Node>) {
 
 /// Sends a signal. The body comes back if the receiver has ended.
 pub(crate) fn send(to: CellPtr, body: Signal) -> Result<(), Signal> {
+    to.follow(push(to, body)?);
+    Ok(())
+}
+
+/// As [`send`], but for what is owed then: the caller [follows](CellPtr::follow) up.
+pub(crate) fn push(to: CellPtr, body: Signal) -> Result<Push, Signal> {
     let node = node(body);
     // SAFETY: a fresh node, given up.
     let push = unsafe { to.header().inbox.push_one(node) };
@@ -131,8 +137,7 @@ pub(crate) fn send(to: CellPtr, body: Signal) -> Result<(), Signal> {
         unsafe { free(node) };
         return Err(body);
     }
-    to.follow(push);
-    Ok(())
+    Ok(push)
 }
 
 /// Sends an exit signal. It acts before the receiver's next message.

@@ -473,3 +473,37 @@ fn a_suspended_receiver_takes_it_when_it_is_through() {
         assert!(rt.uptime() >= ms(20));
     });
 }
+
+/// A timer's message through a narrowed address does not count, received or refused.
+#[test]
+fn narrowed_timers_of_a_body_do_not_count() {
+    struct Wide(u64);
+    impl From<u64> for Wide {
+        fn from(n: u64) -> Self {
+            Wide(n)
+        }
+    }
+    everywhere(|rt| async move {
+        let body = rt.spawn_fn(|mut mailbox: Mailbox<Wide>| async move {
+            let choose = |wanted| move |msg: Wide| if msg.0 == wanted { Ok(()) } else { Err(msg) };
+            mailbox.recv_match(choose(2)).await;
+            mailbox.recv_match(choose(1)).await;
+            mailbox.recv_match(choose(3)).await;
+            Ok(())
+        });
+        let narrowed: ActorRef<u64> = body.narrow();
+        narrowed.cast_after(ms(1), 1).expect("it lives");
+        narrowed.cast_after(ms(2), 2).expect("it lives");
+        rt.sleep(ms(20)).await;
+        let info = body.info().expect("it lives");
+        assert_eq!((info.mailbox_len, info.handled), (0, 0));
+        narrowed.cast(4).expect("it lives");
+        // It refuses this one, which counts.
+        while body.info().expect("it lives").mailbox_len != 1 {
+            rt.sleep(ms(1)).await;
+        }
+        let down = rt.down(&body);
+        narrowed.cast(3).expect("it lives");
+        assert!(down.await.reason.is_normal());
+    });
+}

@@ -10,6 +10,9 @@
 //! The budget is as large as that of messages, and looks at the clock as often. It begins anew with each run: it
 //! remembers the number of the run it belongs to, so that a run which never asks pays nothing.
 //!
+//! Who blocks its thread with an executor of its own is polled again in the same run, however often it is pending. It
+//! would spin for ever: so after [`MOST_REFUSED`] refusals in one run the budget begins anew.
+//!
 //! Outside of workers and of steps of a simulation nobody waits for a thread's turn: there the budget is endless.
 //! What a foreign future does in its poll is beyond all of this: see [`watch`](crate::watch).
 //!
@@ -32,6 +35,8 @@ pub(crate) struct Coop {
     /// The number of the run that `used` and `started` belong to.
     run: Cell<u64>,
     used: Cell<u32>,
+    /// How often it was refused since the budget began.
+    refused: Cell<u32>,
     /// The clock at the first look, 0 before it.
     started: Cell<u64>,
 }
@@ -40,20 +45,34 @@ impl Coop {
     /// Takes one from the budget of the run with this number. `false`: none is left.
     pub(crate) fn take(&self, run: u64, budget: u32, slice: u64) -> bool {
         if self.run.replace(run) != run {
-            self.used.set(0);
-            self.started.set(0);
+            self.begin();
         }
         let used = self.used.get();
         if used >= budget {
-            return false;
+            return self.refuse();
         }
         let looks = slice != 0 && used >= FREE && (used - FREE).is_multiple_of(STRIDE);
         if looks && self.is_out_of_time(slice) {
             self.used.set(budget);
-            return false;
+            return self.refuse();
         }
         self.used.set(used + 1);
         true
+    }
+
+    fn begin(&self) {
+        self.used.set(0);
+        self.refused.set(0);
+        self.started.set(0);
+    }
+
+    /// Whoever asks so often has not left its run: something polls it again in there.
+    fn refuse(&self) -> bool {
+        self.refused.set(self.refused.get() + 1);
+        if self.refused.get() >= MOST_REFUSED {
+            self.begin();
+        }
+        false
     }
 
     fn is_out_of_time(&self, slice: u64) -> bool {
@@ -66,11 +85,15 @@ impl Coop {
 }
 
 thread_local! {
-    /// What is left to the step of a simulation that this thread is in. [`ENDLESS`]: it is in none.
+    /// What is left to the step of a simulation that this thread is in, and behind that how often it may be refused.
+    /// [`ENDLESS`]: it is in none.
     static STEP: Cell<u32> = const { Cell::new(ENDLESS) };
 }
 
 const ENDLESS: u32 = u32::MAX;
+
+/// More futures than anybody joins are refused in one poll.
+const MOST_REFUSED: u32 = 4096;
 
 /// Ready things that a step of a simulation may await, always: what it draws for messages would change what all
 /// programs do that await anything.
@@ -83,7 +106,7 @@ pub(crate) struct InStep {
 
 impl InStep {
     pub(crate) fn enter() -> Self {
-        InStep { before: STEP.with(|left| left.replace(STEP_BUDGET)) }
+        InStep { before: STEP.with(|left| left.replace(STEP_BUDGET + MOST_REFUSED)) }
     }
 }
 
@@ -98,9 +121,17 @@ fn take() -> bool {
     if left == ENDLESS {
         return worker::take_budget();
     }
-    STEP.with(|step| step.set(left.saturating_sub(1)));
-    left != 0
+    if left > REFUSED_ALL {
+        STEP.with(|step| step.set(left - 1));
+    } else {
+        // As in [`Coop::refuse`].
+        STEP.with(|step| step.set(STEP_BUDGET + MOST_REFUSED));
+    }
+    left > MOST_REFUSED
 }
+
+/// What is left of a step's count when it was refused as often as can be.
+const REFUSED_ALL: u32 = 1;
 
 /// For futures that are ready at their first poll: takes one from the budget of what runs on this thread.
 ///

@@ -264,10 +264,8 @@ impl Idle {
                 }
                 Leave::HandOver => {
                     let mut sleepers = self.sleepers.lock();
-                    let Some(to) = sleepers.pop() else {
-                        debug_assert!(false, "nobody but the sentinel takes a sleeper off now");
-                        continue;
-                    };
+                    // Roused meanwhile (a spare that is relieved): look again.
+                    let Some(to) = sleepers.pop() else { continue };
                     self.word.hand_over(to);
                     self.seats[to].asleep.store(false, Ordering::Relaxed);
                     drop(sleepers);

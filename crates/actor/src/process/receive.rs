@@ -222,13 +222,13 @@ where
     M: Send + 'static,
 {
     // Dropped, also by a panic: the message was taken.
-    struct Taken(CellPtr);
+    struct Taken(CellPtr, bool);
     impl Drop for Taken {
         fn drop(&mut self) {
-            self.0.header().took(1);
+            self.0.header().took(u32::from(self.1));
         }
     }
-    let taken = Taken(cell);
+    let taken = Taken(cell, vt.counted);
     // SAFETY: the caller's word.
     let msg = unsafe { narrow::take::<M>(cell, node) };
     let is_observed = cell.header().has(bit::OBSERVED);
@@ -243,7 +243,8 @@ where
         }
         Err(msg) => {
             mem::forget(taken);
-            Err(message::node(msg))
+            // As it was: of a timer it does not count.
+            Err(if vt.counted { message::node(msg) } else { message::uncounted(msg) })
         }
     }
 }

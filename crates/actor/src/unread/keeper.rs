@@ -59,6 +59,7 @@ impl Keeper {
 
     /// Takes what is to be kept out of the mailbox of a process that has ended. Called by its owner.
     pub(super) fn take(&self, cell: CellPtr, cursor: &mut Cursor, reason: &ExitReason) {
+        let mut left = None;
         let mut kept = self.kept.lock();
         let before = kept.messages.len();
         let mut behind = None;
@@ -80,8 +81,11 @@ impl Keeper {
             }
         }
         if kept.messages.len() > before {
-            kept.left = Some((Arc::downgrade(&cell.shared().arc()), reason.clone()));
+            left = kept.left.replace((Arc::downgrade(&cell.shared().arc()), reason.clone()));
         }
+        // Behind the lock: a reason is the user's.
+        drop(kept);
+        drop(left);
     }
 
     /// How often the message of a node will have been kept, if it is to be.

@@ -143,8 +143,17 @@ impl Pool {
             state.leave(place);
             self.ended.notify_all();
             // Else it waits for one of the others.
-            if state.threads.is_empty() && state.queue.remove(&number).is_some() {
-                return Err(Refusal::NoThread(source));
+            if state.threads.is_empty() {
+                // Those as well whose own thread was not to be had a moment ago, when this one was still to come.
+                let mut lost = std::mem::take(&mut state.queue);
+                drop(state);
+                let is_ours = lost.remove(&number).is_some();
+                for job in lost.into_values() {
+                    job.lose(Unfinished::NoThread(io::Error::from(source.kind())));
+                }
+                if is_ours {
+                    return Err(Refusal::NoThread(source));
+                }
             }
         }
         Ok(number)

@@ -170,14 +170,18 @@ impl Local {
             self.queue.remote().counters.parks.add(1);
             let limit = covers.map(|until| self.shared.until(until));
             idle.park(me, self.leisure.limit(limit));
+            // Ahead of a hook, which may take its time.
+            if let Some(until) = covers {
+                timers.uncover(until);
+            }
             if idle.is_asleep(me) {
                 self.use_leisure();
             }
-            if let Some(until) = covers {
-                timers.uncover(until);
-                if self.shared.clock.now().as_nanos() >= until && idle.volunteer(me) {
-                    break;
-                }
+            if let Some(until) = covers
+                && self.shared.clock.now().as_nanos() >= until
+                && idle.volunteer(me)
+            {
+                break;
             }
         }
         self.search()

@@ -2,6 +2,7 @@
 
 use super::Local;
 use crate::clock::ticks;
+use crate::timers::NEVER;
 use crate::watch::Spare;
 
 impl Local {
@@ -60,7 +61,11 @@ impl Local {
         if !shared.injector.is_empty() {
             shared.idle.notify(shared.idle.look_after_push());
         }
-        // Deadlines that it would have looked after.
-        shared.wake_for(shared.idle.look_after_push(), shared.timers.next());
+        // Deadlines that it would have looked after: whoever covers for them as a sleeper is late by design.
+        let next = shared.timers.next();
+        shared.wake_for(shared.idle.look_after_push(), next);
+        if next != NEVER {
+            shared.idle.recruit();
+        }
     }
 }

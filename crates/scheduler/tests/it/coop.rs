@@ -122,3 +122,29 @@ fn who_wakes_itself_goes_behind_all_others_each_time() {
     let first: String = log.chars().take(3).collect();
     assert_eq!(log, first.repeat(5));
 }
+
+/// A run that drives an executor of its own is polled again and again in there: it must come through.
+#[test]
+fn who_blocks_in_a_run_is_not_refused_for_ever() {
+    async fn many() {
+        for _ in 0..2_000 {
+            consume_budget().await;
+        }
+    }
+    let inner = Scheduler::builder().workers(1).build().expect("threads");
+    let outer = Scheduler::builder().workers(1).build().expect("threads");
+    let handle = inner.handle().clone();
+    let task = outer.handle().spawn(async move { handle.block_on(many()) });
+    outer.handle().block_on(task);
+
+    let mut simulation = Simulation::new(3);
+    let (handle, over) = (inner.handle().clone(), Arc::new(AtomicBool::new(false)));
+    let seen = Arc::clone(&over);
+    let task = simulation.handle().spawn(async move {
+        handle.block_on(many());
+        seen.store(true, Ordering::Release);
+    });
+    while simulation.step() {}
+    assert!(over.load(Ordering::Acquire));
+    drop(task);
+}
