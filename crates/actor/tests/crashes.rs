@@ -8,7 +8,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use support::{
-    EXPECTED, expect_panics, now as time,
+    EXPECTED, built, expect_panics, now as time,
     puppet::{
         Events, Plain, Script, Tidy, ask, assert_because, assert_panic, because, down, hang, later,
         now, plain, settled, trap,
@@ -106,24 +106,6 @@ fn assert_no_report(rt: &Handle) {
 fn everywhere<F: Future<Output = ()>>(test: impl Fn(Handle) -> F) {
     expect_panics();
     support::everywhere(test);
-}
-
-/// Runs a test with settings of its own, in simulations and on threads. What was written and hooked is complete
-/// when this returns.
-#[track_caller]
-fn built<F: Future<Output = ()>>(set: impl Fn(Builder) -> Builder, test: impl Fn(Handle) -> F) {
-    expect_panics();
-    let simulated = (0..8).map(|seed| set(Runtime::builder()).build_simulated(seed));
-    let threaded =
-        [1, 4].into_iter().map(|workers| set(Runtime::builder()).workers(workers).build());
-    for rt in simulated.chain(threaded) {
-        let rt = rt.expect("a runtime");
-        rt.block_on(test(rt.handle()));
-        let report = rt.block_on(rt.shutdown(Duration::from_secs(10)));
-        assert!(report.is_clean(), "{report:?}");
-        let panics: u64 = rt.metrics().iter().map(|worker| worker.panics).sum();
-        assert_eq!(panics, 0, "panics that left a run");
-    }
 }
 
 /// Prose of reports, as they come.

@@ -2,31 +2,16 @@
 
 mod support;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 use support::{
-    expect_panics,
+    built,
     puppet::{Script, because},
 };
 use whitebeam_actor::{Builder, Handle, Pid, Runtime, RuntimeEvent};
 
 type Plain = support::puppet::Puppet<false>;
-
-/// Runs a test with settings of its own, in simulations and on threads.
-#[track_caller]
-fn built<F: Future<Output = ()>>(set: impl Fn(Builder) -> Builder, test: impl Fn(Handle) -> F) {
-    expect_panics();
-    let simulated = (0..8).map(|seed| set(Runtime::builder()).build_simulated(seed));
-    let threaded =
-        [1, 4].into_iter().map(|workers| set(Runtime::builder()).workers(workers).build());
-    for rt in simulated.chain(threaded) {
-        let rt = rt.expect("a runtime");
-        rt.block_on(test(rt.handle()));
-        let report = rt.block_on(rt.shutdown(Duration::from_secs(10)));
-        assert!(report.is_clean(), "{report:?}");
-    }
-}
 
 #[test]
 fn events_reach_the_hook_and_its_panics_go_no_further() {

@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use whitebeam_actor::Handle;
+use whitebeam_actor::{Builder, Handle, Runtime};
 use whitebeam_testkit::{Everywhere, Sim};
 
 /// Seeds of the simulated runs.
@@ -56,6 +56,24 @@ pub fn now(rt: &Handle) -> u64 {
 
 /// A panic that a test asks for: its report is kept off the terminal.
 pub const EXPECTED: &str = "as the test asked";
+
+/// Runs a test with settings of its own, in simulations and on threads. What was written and hooked is complete
+/// when this returns.
+#[track_caller]
+pub fn built<F: Future<Output = ()>>(set: impl Fn(Builder) -> Builder, test: impl Fn(Handle) -> F) {
+    expect_panics();
+    let simulated = (0..8).map(|seed| set(Runtime::builder()).build_simulated(seed));
+    let threaded =
+        [1, 4].into_iter().map(|workers| set(Runtime::builder()).workers(workers).build());
+    for rt in simulated.chain(threaded) {
+        let rt = rt.expect("a runtime");
+        rt.block_on(test(rt.handle()));
+        let report = rt.block_on(rt.shutdown(Duration::from_secs(10)));
+        assert!(report.is_clean(), "{report:?}");
+        let panics: u64 = rt.metrics().iter().map(|worker| worker.panics).sum();
+        assert_eq!(panics, 0, "panics that left a run");
+    }
+}
 
 /// Keeps the reports of panics with the text [`EXPECTED`] off the terminal: some tests make thousands.
 pub fn expect_panics() {
