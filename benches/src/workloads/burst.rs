@@ -24,6 +24,7 @@ use clap::ValueEnum;
 use serde_json::{Value, json};
 use whitebeam::{Actor, ActorRef, Context, ExitReason, Reply, Runtime};
 
+use super::w4_spawn::Idler;
 use crate::failure::{Failure, expect_count};
 use crate::process;
 use crate::repetition::Plan;
@@ -256,35 +257,5 @@ impl Actor for Reader {
             }
         }
         Ok(())
-    }
-}
-
-/// Does nothing until it is ended.
-struct Idler {
-    number: u64,
-}
-
-impl Actor for Idler {
-    type Args = u64;
-    type Msg = Reply<u64>;
-
-    async fn init(number: u64, _cx: &mut Context<Self>) -> Result<Self, ExitReason> {
-        tally::count(Event::Started);
-        Ok(Self { number })
-    }
-
-    async fn handle(
-        &mut self,
-        reply: Reply<u64>,
-        _cx: &mut Context<Self>,
-    ) -> Result<(), ExitReason> {
-        reply.send(self.number);
-        Ok(())
-    }
-}
-
-impl Drop for Idler {
-    fn drop(&mut self) {
-        tally::count(Event::Ended);
     }
 }

@@ -153,7 +153,7 @@ impl Actor for Spawner {
 }
 
 /// An actor with a u64 of state and nothing to do.
-struct Idler {
+pub(super) struct Idler {
     number: u64,
 }
 
