@@ -12,7 +12,7 @@
 //! cancelled, never both.
 //!
 //! A message for a process is one of that process's own timers (`timer`): a signal brings it there, so that it dies
-//! with its receiver, keeps the order of due times with the receiver's others, and counts in no bound. All else is
+//! with its receiver, keeps the order of due times with the receiver's others, and counts in no length. All else is
 //! in the wheel itself, and what it is for (a name, a target of an exit) is looked up when the time has come.
 //!
 //! Never early: the deadline is counted from the moment of the request.
@@ -185,7 +185,7 @@ fn run(handle: &Handle, after: Duration, run: impl FnOnce() + Send + 'static) ->
 
 impl<M: Send + 'static> ActorRef<M> {
     /// Sends a message after a time: never early, and not at all if the process ends before, which frees it too. It
-    /// counts in no bound.
+    /// does not count in the mailbox's length.
     ///
     /// It may be taken back by whoever has what this gives. A process's timers to itself are cheaper:
     /// [`Context::send_after`](crate::Context::send_after).
@@ -240,7 +240,8 @@ impl<M: Send + 'static> ActorRef<M> {
 
 impl<M: Send + 'static> NamedRef<M> {
     /// Sends a message after a time to whoever has the name then: never early. If nobody has it, or a process that
-    /// takes messages of another type, the message is dropped. It counts in no bound.
+    /// takes messages of another type, the message is dropped. It does not count in the mailbox's
+    /// length.
     ///
     /// # Panics
     /// The time is of more than 2^63 ms.

@@ -151,6 +151,13 @@ impl Unread {
     /// in them are still good. When the last clone of the value goes, as with the supervisor that has the child's spec,
     /// they are dropped, and replies in them answered with the exit reason. Nothing is kept once the runtime shuts down.
     ///
+    /// # Limits
+    ///
+    /// They are taken behind the release of the process's name: who starts the next incarnation not upon its DOWN or
+    /// EXIT, but because its name has become free, may be too early, and then the one after that has them. A start that
+    /// a [via](crate::Name::via) registry refuses counts as an incarnation. A request through a narrowed address that a
+    /// body has refused by choice is kept as a message: its caller waits for the next incarnation or its own timeout.
+    ///
     /// One value is for one child. Two processes that live at the same time with the same value keep for each other's
     /// next incarnation.
     ///
