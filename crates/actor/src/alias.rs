@@ -95,9 +95,13 @@ impl<M: Send + 'static> Alias<M> {
     /// Sends a message, which is dropped if the alias is off when it arrives, or its process has ended: nobody
     /// is told. Never waits; two allocations.
     ///
-    /// What one sender sends keeps its order, whether through an alias or not.
+    /// What one sender sends keeps its order, whether through an alias or not. A mailbox's
+    /// [bound](crate::SpawnOptions::bounded) neither refuses it nor counts it: its receiver has asked for it.
     pub fn send(&self, msg: M) {
-        let signal = Signal::Aliased { id: self.id, message: message::carried(msg) };
+        let is_bounded = self.cell.ptr().header().is_bounded();
+        let message =
+            if is_bounded { message::carried_uncounted(msg) } else { message::carried(msg) };
+        let signal = Signal::Aliased { id: self.id, message };
         drop(signal::send(self.cell.ptr(), signal));
     }
 }
@@ -134,7 +138,7 @@ pub(crate) fn receive(cell: CellPtr, cursor: &mut Cursor, id: u64, message: Carr
                 contain(|| monitor.map(|watched| watched.forget((cell.pid().in_runtime(), id))));
         }
         None => {
-            cell.header().took(1);
+            cell.header().took(u32::from(message.is_counted()));
             let _ = contain(|| drop(message));
         }
     }

@@ -37,7 +37,7 @@
 mod strays;
 mod waiting;
 
-pub(crate) use waiting::Waiting;
+pub(crate) use waiting::{Unsent, Waiting};
 
 use std::{
     alloc::{Layout, alloc, dealloc, handle_alloc_error},
@@ -110,6 +110,8 @@ pub(crate) enum Answer {
     NoReply,
     /// The process that had it ended; `CallNode::reason` has the reason.
     Exit,
+    /// The message that it was in has found a mailbox full.
+    Full,
 }
 
 /// The part of a call's node that does not depend on its types.
@@ -386,6 +388,8 @@ pub(crate) fn unanswered(node: NonNull<CallNode>) {
         Unanswered::NoReply => unsafe { complete::<()>(node, Answer::NoReply, None) },
         // SAFETY: as above.
         Unanswered::Exit(reason) => unsafe { complete::<()>(node, Answer::Exit, Some(reason)) },
+        // SAFETY: as above.
+        Unanswered::Full => unsafe { complete::<()>(node, Answer::Full, None) },
         Unanswered::Deferred => {}
     }
 }

@@ -52,7 +52,7 @@ use whitebeam_sync::{
 };
 
 use crate::{
-    Actor, Pid, ext::Part, frame::FrameHdr, named::MessageType, shared::Shared, watermark,
+    Actor, Pid, bound, ext::Part, frame::FrameHdr, named::MessageType, shared::Shared, watermark,
 };
 
 /// What the core knows of an actor's type.
@@ -393,7 +393,7 @@ impl CellPtr {
         }
     }
 
-    /// Bytes of the cell, of its rarely used part, and of its table of children. A hint: the owner may be
+    /// Bytes of the cell, of its rarely used part with its bound, and of its table of children. A hint: the owner may be
     /// growing the table.
     pub(crate) fn memory(self) -> usize {
         let ext = self.header().ext.load(Ordering::Acquire);
@@ -402,7 +402,8 @@ impl CellPtr {
         }
         // SAFETY: the part lives as long as the cell; the field is atomic.
         let table = unsafe { &(*ext).children_bytes }.load(Ordering::Relaxed);
-        self.vt().cell_size + size_of::<Part>() + table
+        let bound = if self.header().is_bounded() { size_of::<bound::Bound>() } else { 0 };
+        self.vt().cell_size + size_of::<Part>() + table + bound
     }
 
     pub(crate) fn is_ended(self) -> bool {
@@ -506,6 +507,12 @@ impl Header {
         self.bits.store(self.bits.load(Ordering::Relaxed) & !bit, Ordering::Relaxed);
     }
 
+    /// Whether the mailbox is bounded.
+    #[inline]
+    pub(crate) fn is_bounded(&self) -> bool {
+        self.flags.get() & flag::BOUNDED != 0
+    }
+
     /// Owner only: where it was when its end was decided, of [`flag::IN_ANY`].
     #[inline]
     pub(crate) fn note_place(&self, place: u32) {
@@ -524,6 +531,9 @@ impl Header {
     /// Messages and children's DOWNs that wait, counted at the moment of the call. Exact when
     /// nothing is in flight; any thread may ask, also while the actor is stuck in a handler.
     pub(crate) fn mailbox_len(&self) -> u32 {
+        if self.is_bounded() {
+            return bound::length(self);
+        }
         // Taken first: a message that is pushed and taken between the two loads must not make the
         // difference negative. One that is pushed between them makes it longer by one, which is true.
         let taken = self.taken.load(Ordering::Acquire);

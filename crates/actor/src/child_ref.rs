@@ -18,7 +18,7 @@
 //!
 //! Cost: a read lock, which is held while a message is pushed and never over the user's code.
 
-use std::{fmt, marker::PhantomData, sync::Arc};
+use std::{fmt, marker::PhantomData, sync::Arc, task::Waker};
 
 use parking_lot::RwLock;
 use whitebeam_sync::shim::atomic::{AtomicBool, Ordering};
@@ -30,7 +30,8 @@ use crate::{
     cell::CellRef,
     message,
     narrow::{Via, Way},
-    reference, request,
+    reference::{self, InLine, Unsent},
+    request,
 };
 
 /// The address of a child, stable over its restarts and those of the supervisors above it.
@@ -83,12 +84,50 @@ pub struct ChildSlot<M> {
     _message: PhantomData<fn(M)>,
 }
 
+/// A message that was not delivered at once.
+enum Offered<M: 'static> {
+    /// To this incarnation.
+    To(CellRef, Unsent<M>),
+    /// There is none.
+    Nobody(SendError<M>),
+}
+
 impl Slot {
     /// What it means that the newest incarnation takes nothing.
     pub(crate) fn refusal(&self) -> &'static SendFailure {
         match &*self.state.read() {
             State::Gone => &SendFailure::NoProc,
             State::Waiting | State::Current(..) => &SendFailure::Restarting,
+        }
+    }
+
+    /// Sends a message to the newest incarnation, unless its bound is to be asked or it has ended.
+    #[inline]
+    fn offer<M: Send + 'static>(&self, via: Option<&Via<M>>, msg: M) -> Result<(), Offered<M>> {
+        let refused = match &*self.state.read() {
+            State::Current(cell, way) => {
+                let via = Via::joined(via, way.as_ref());
+                let offered = reference::offer_via(cell.ptr(), via.as_ref(), msg);
+                return offered.map_err(|unsent| Offered::To(cell.clone(), unsent));
+            }
+            State::Waiting | State::Gone => message::refused(message::node(msg)),
+        };
+        Err(Offered::Nobody(SendError(refused, self.refusal())))
+    }
+
+    /// Why a request to the newest incarnation was not sent.
+    fn why(&self, unsent: call::Unsent) -> SendFailure {
+        match unsent {
+            call::Unsent::Closed => *self.refusal(),
+            call::Unsent::Full => SendFailure::Full,
+        }
+    }
+
+    /// What it means to who has sent to the newest incarnation, which has ended.
+    fn meaning<M>(&self, error: SendError<M>) -> SendError<M> {
+        match error {
+            SendError(refused, SendFailure::NoProc) => SendError(refused, self.refusal()),
+            other => other,
         }
     }
 
@@ -150,8 +189,8 @@ impl<M: Send + 'static> ChildRef<M> {
     /// Sends a message to the incarnation in force. Never waits.
     ///
     /// # Errors
-    /// `Restarting` between two incarnations, `NoProc` when the child is gone for good; the message
-    /// comes back with the error.
+    /// `Restarting` between two incarnations, `NoProc` when the child is gone for good, `Full` if its mailbox is
+    /// [bounded](crate::SpawnOptions::bounded) and full; the message comes back with the error.
     pub fn cast(&self, msg: M) -> Result<(), SendError<M>> {
         let slot = match &self.at {
             At::Pinned(cell) => {
@@ -159,21 +198,18 @@ impl<M: Send + 'static> ChildRef<M> {
             }
             At::Slot(slot) => slot,
         };
-        let refused = match &*slot.state.read() {
-            State::Current(cell, way) => {
-                let via = Via::joined(self.via.as_ref(), way.as_ref());
-                match reference::cast_via(cell.ptr(), via.as_ref(), msg) {
-                    Err(SendError(refused, SendFailure::NoProc)) => refused,
-                    other => return other,
-                }
+        match slot.offer(self.via.as_ref(), msg) {
+            Ok(()) => Ok(()),
+            // Behind the lock: a bound may drop messages, and wake those who wait.
+            Err(Offered::To(cell, unsent)) => {
+                unsent.send(cell.ptr()).map_err(|error| slot.meaning(error))
             }
-            State::Waiting | State::Gone => message::refused(message::node(msg)),
-        };
-        Err(SendError(refused, slot.refusal()))
+            Err(Offered::Nobody(error)) => Err(error),
+        }
     }
 
     /// Sends a message, and waits for room in the mailbox of the incarnation in force if that is full; as
-    /// [`ActorRef::cast_wait`]. It does not wait for an incarnation.
+    /// [`ActorRef::cast_wait`]. It does not wait for an incarnation, and if that one ends the message comes back.
     pub fn cast_wait(&self, msg: M) -> CastWait<'_, M> {
         CastWait::new(To::Child(self), msg)
     }
@@ -204,52 +240,99 @@ impl<M: Send + 'static> ChildRef<M> {
     /// writes supervisors.
     ///
     /// # Errors
-    /// `Restarting` between two incarnations, `NoProc` when the child is gone for good.
+    /// `Restarting` between two incarnations, `NoProc` when the child is gone for good, `Full` if its mailbox is bounded
+    /// and full.
     pub fn ask<T: Send + 'static>(
         &self,
         f: impl FnOnce(Reply<T>) -> M,
     ) -> Result<Answered<T>, SendFailure> {
         let slot = match &self.at {
-            At::Pinned(cell) => return ask(cell, self.via.as_ref(), f).ok_or(SendFailure::NoProc),
+            At::Pinned(cell) => {
+                return ask(cell, self.via.as_ref(), f).map_err(|unsent| match unsent {
+                    call::Unsent::Closed => SendFailure::NoProc,
+                    call::Unsent::Full => SendFailure::Full,
+                });
+            }
             At::Slot(slot) => slot,
         };
         if slot.has_way.load(Ordering::Relaxed) {
             let newest = slot.newest(self.via.as_ref());
-            let asked = newest.and_then(|(cell, via)| ask(&cell, via.as_ref(), f));
-            return asked.ok_or_else(|| *slot.refusal());
+            let Some((cell, via)) = newest else { return Err(*slot.refusal()) };
+            return ask(&cell, via.as_ref(), f).map_err(|unsent| slot.why(unsent));
         }
         let mut waiting = call::waiting_via::<M, T>(self.via.as_ref(), f);
         // A request that is refused is dropped with `waiting`: behind the lock.
-        let clock = match &*slot.state.read() {
+        let unsent = match &*slot.state.read() {
             // With a way: it was put there a moment ago. Asked a moment before, it was not there yet.
-            State::Current(cell, None) if waiting.try_send(cell.ptr()) => {
-                Some(clock(&waiting, cell))
+            State::Current(cell, None) => {
+                if waiting.try_send(cell.ptr()) {
+                    let clock = clock(&waiting, cell);
+                    return Ok(Answered::to(waiting, clock));
+                }
+                Some(cell.clone())
             }
             State::Current(..) | State::Waiting | State::Gone => None,
         };
-        match clock {
-            Some(clock) => Ok(Answered::to(waiting, clock)),
-            None => Err(*slot.refusal()),
+        let Some(cell) = unsent else { return Err(*slot.refusal()) };
+        match waiting.send_bounded(cell.ptr(), false) {
+            Ok(_) => {
+                let clock = clock(&waiting, &cell);
+                Ok(Answered::to(waiting, clock))
+            }
+            Err(unsent) => Err(slot.why(unsent)),
         }
     }
 }
 
-/// Sends a request to `cell` at once. `None`: the process has ended.
+/// Sends a request to `cell` at once.
 fn ask<M: Send + 'static, T: Send + 'static>(
     cell: &CellRef,
     via: Option<&Via<M>>,
     f: impl FnOnce(Reply<T>) -> M,
-) -> Option<Answered<T>> {
+) -> Result<Answered<T>, call::Unsent> {
     let mut waiting = call::waiting_via::<M, T>(via, f);
-    let sent = waiting.try_send(cell.ptr());
+    if !waiting.try_send(cell.ptr()) {
+        waiting.send_bounded(cell.ptr(), false)?;
+    }
     let clock = clock(&waiting, cell);
-    sent.then(|| Answered::to(waiting, clock))
+    Ok(Answered::to(waiting, clock))
 }
 
 /// Whose clock a time limit of the answer would go by, if not that of the process that waits.
 fn clock<T>(waiting: &Waiting<T>, asked: &CellRef) -> Option<CellRef> {
     // A counter, which processes do without: they ask their supervisors for children by the million.
     (!waiting.is_of_process()).then(|| asked.clone())
+}
+
+impl<M: Send + 'static> ChildRef<M> {
+    /// Sends a message, or waits for room. With an error of the slot's own.
+    pub(crate) fn send_or_wait(
+        &self,
+        msg: M,
+        waker: &Waker,
+    ) -> Result<Option<InLine>, SendError<M>> {
+        match &self.at {
+            At::Pinned(cell) => match reference::offer_via(cell.ptr(), self.via.as_ref(), msg) {
+                Ok(()) => Ok(None),
+                Err(unsent) => unsent.wait(cell.ptr(), waker),
+            },
+            At::Slot(slot) => match slot.offer(self.via.as_ref(), msg) {
+                Ok(()) => Ok(None),
+                Err(Offered::To(cell, unsent)) => {
+                    unsent.wait(cell.ptr(), waker).map_err(|error| slot.meaning(error))
+                }
+                Err(Offered::Nobody(error)) => Err(error),
+            },
+        }
+    }
+
+    /// What is told to who has waited for an incarnation that has ended.
+    pub(crate) fn refusal(&self) -> &'static SendFailure {
+        match &self.at {
+            At::Pinned(_) => &SendFailure::NoProc,
+            At::Slot(slot) => slot.refusal(),
+        }
+    }
 }
 
 impl<M> ChildRef<M> {

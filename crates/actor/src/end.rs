@@ -33,7 +33,7 @@ use whitebeam_scheduler::{Ran, RunHeader};
 use whitebeam_sync::{inbox::Push, node::Node, shim::atomic::Ordering};
 
 use crate::{
-    ExitReason, call,
+    ExitReason, bound, call,
     cell::{CellPtr, bit, flag},
     children,
     contain::contain,
@@ -230,6 +230,9 @@ fn finish_but_for_replies(cell: CellPtr, reason: ExitReason) -> Ended {
                 .inbox
                 .close(cursor, |cursor, node| signal::receive_late(cell, cursor, node, reason));
         }
+    }
+    if header.is_bounded() {
+        bound::close(cell, cursor, reason);
     }
     // SAFETY: as above; no reference into its part is alive.
     unsafe { lane::close(cell, cursor) };

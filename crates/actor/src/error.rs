@@ -18,6 +18,9 @@ pub enum SendFailure {
     NoProc,
     /// The child is between two incarnations.
     Restarting,
+    /// The mailbox has as many messages as its [bound](crate::SpawnOptions::bounded) allows, or others wait for room in
+    /// it.
+    Full,
     /// The process of this name takes messages of another type: [`NamedRef`](crate::NamedRef).
     WrongMessage {
         /// Of which type.
@@ -60,6 +63,9 @@ pub enum CallError {
         /// Whether the request had been delivered.
         accepted: bool,
     },
+    /// The mailbox had as many messages as its [bound](crate::SpawnOptions::bounded) allows: the request was refused,
+    /// or dropped unread. It was not handled.
+    Full,
     /// The reply was dropped unanswered.
     NoReply,
     /// The process of this name takes messages of another type: [`NamedRef`](crate::NamedRef). The request was
@@ -96,6 +102,8 @@ pub enum StartError {
     NoSupervisor,
     /// The supervisor that was asked is being restarted, or not started yet.
     Restarting,
+    /// The mailbox of the supervisor that was asked is bounded, and was full.
+    Full,
     /// What was to be started is described wrongly, as the error says. Nothing was started.
     Invalid(Arc<dyn Error + Send + Sync>),
     /// The process table has no free slot of this size.
@@ -167,6 +175,11 @@ impl<M> SendError<M> {
     pub fn why(&self) -> SendFailure {
         *self.1
     }
+
+    /// Whether the same message may be delivered later at the same address: `Restarting` and `Full`.
+    pub fn is_retryable(&self) -> bool {
+        matches!(self.1, SendFailure::Restarting | SendFailure::Full)
+    }
 }
 
 impl<M> fmt::Debug for SendError<M> {
@@ -194,6 +207,7 @@ impl fmt::Display for SendFailure {
         match self {
             SendFailure::NoProc => f.write_str("the process has ended"),
             SendFailure::Restarting => f.write_str("the child is being restarted"),
+            SendFailure::Full => f.write_str("the mailbox is full"),
             SendFailure::WrongMessage { found } => write!(f, "the process takes `{found}`"),
         }
     }
@@ -240,10 +254,13 @@ impl fmt::Display for FindError {
 impl Error for FindError {}
 
 impl CallError {
-    /// Whether the same call may succeed later at the same address: `Restarting`, and a `Timeout` whose
+    /// Whether the same call may succeed later at the same address: `Restarting`, `Full`, and a `Timeout` whose
     /// request was not accepted. Never true when the request may have been handled.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, CallError::Restarting | CallError::Timeout { accepted: false })
+        matches!(
+            self,
+            CallError::Restarting | CallError::Full | CallError::Timeout { accepted: false }
+        )
     }
 }
 
@@ -259,6 +276,7 @@ impl fmt::Display for CallError {
             CallError::Timeout { accepted: false } => {
                 f.write_str("call timed out before its request was delivered")
             }
+            CallError::Full => f.write_str("call failed: the mailbox is full"),
             CallError::NoReply => f.write_str("call failed: the reply was dropped unanswered"),
             CallError::WrongMessage { expected, found } => {
                 write!(f, "call failed: the process takes `{found}`, not `{expected}`")
@@ -287,6 +305,9 @@ impl fmt::Display for StartError {
             StartError::NoSupervisor => f.write_str("start failed: no such supervisor"),
             StartError::Restarting => {
                 f.write_str("start failed: the supervisor is being restarted; try again")
+            }
+            StartError::Full => {
+                f.write_str("start refused: the supervisor's mailbox is full; try again")
             }
             StartError::Invalid(error) => write!(f, "start refused: {error}"),
             StartError::TableFull => f.write_str("start failed: the process table is full"),

@@ -19,7 +19,8 @@ use whitebeam_sync::{
 
 use crate::{
     ExitReason, Name, Pid, StartInfo, alias,
-    cell::CellPtr,
+    bound::Bound,
+    cell::{CellPtr, Header},
     children::ChildSet,
     deadlock::Chase,
     idle::Idle,
@@ -35,6 +36,8 @@ use crate::{
 pub(crate) struct Part {
     /// Bytes of the table of children, for who asks.
     pub(crate) children_bytes: AtomicUsize,
+    /// The mailbox's bound. Set before the cell is published, or never.
+    bound: Option<Box<Bound>>,
     /// What the process calls itself, for people.
     label: Mutex<Option<Name>>,
     /// Children left when the process ended, minus those that ended since. See the orphan rule.
@@ -176,6 +179,22 @@ impl Ext {
     }
 }
 
+impl Part {
+    /// Gives the cell its bound. Called by who makes it, before it is published.
+    pub(crate) fn set_bound(cell: CellPtr, bound: Box<Bound>) {
+        let part = Ext::part(cell);
+        // SAFETY: the part lives as long as the cell, which nobody else has yet.
+        unsafe { (*part).bound = Some(bound) };
+    }
+
+    /// The bound of an allocated cell's mailbox, for who knows that it was published.
+    pub(crate) fn bound<'a>(header: &Header) -> Option<&'a Bound> {
+        let part = NonNull::new(header.ext.load(Ordering::Acquire))?.as_ptr();
+        // SAFETY: the part lives as long as the cell; the field is not written once that is published.
+        unsafe { &(*part).bound }.as_deref()
+    }
+}
+
 /// How a process ended, as far as its reason's code tells.
 pub(crate) enum End {
     Clean,
@@ -199,12 +218,13 @@ const SHUTDOWN: u32 = 2;
 const KILLED: u32 = 3;
 
 /// Codes of the reasons that need no memory: their places here, from 1 on.
-const CODES: [ExitReason; 5] = [
+const CODES: [ExitReason; 6] = [
     ExitReason::Normal,
     ExitReason::Shutdown,
     ExitReason::Killed,
     ExitReason::NoProc,
     ExitReason::Kill,
+    ExitReason::MailboxOverflow,
 ];
 /// The reason is in the [`Ext`].
 const IN_EXT: u32 = 7;
@@ -220,6 +240,7 @@ pub(crate) unsafe fn set_exit_reason(cell: CellPtr, reason: &ExitReason) {
         ExitReason::Killed => KILLED,
         ExitReason::NoProc => 4,
         ExitReason::Kill => 5,
+        ExitReason::MailboxOverflow => 6,
         _ => {
             let part = Ext::part(cell);
             // SAFETY: made by Box::into_raw, freed with the cell.

@@ -2,7 +2,7 @@
 
 use whitebeam_sync::shim::atomic::Ordering;
 
-use crate::{Name, Pid, cell::CellRef, ext::Ext};
+use crate::{Name, Pid, bound, cell::CellRef, ext::Ext};
 
 /// A look at one process. Taken from counters that the process keeps for itself: reading them costs it
 /// nothing, and works while it is stuck in a handler.
@@ -24,6 +24,11 @@ pub struct Info {
     /// The longest mailbox since the start, at least `mailbox_len`. Taken where the inbox is drained: it
     /// misses at most what was handled since the last drain.
     pub mailbox_high_water: usize,
+    /// How many messages may wait, if that is [bounded](crate::SpawnOptions::bounded).
+    pub mailbox_bound: Option<usize>,
+    /// Messages that the bound's policy has dropped: [`Overflow::DropNewest`](crate::Overflow::DropNewest),
+    /// [`Overflow::DropOldest`](crate::Overflow::DropOldest).
+    pub dropped: u64,
     /// Messages taken from the mailbox so far, modulo 2^32.
     pub handled: u32,
     /// Whether a handler is suspended at an await.
@@ -52,7 +57,9 @@ pub(crate) fn of(cell: &CellRef) -> Option<Info> {
     }
     let header = ptr.header();
     let len = header.mailbox_len();
-    let high = header.high.load(Ordering::Relaxed).max(len);
+    let bound = bound::look(ptr);
+    let high = bound.as_ref().map_or(0, |bound| bound.high);
+    let high = header.high.load(Ordering::Relaxed).max(high).max(len);
     Some(Info {
         pid: ptr.pid(),
         name: ptr.shared().names().name_of(ptr),
@@ -61,6 +68,8 @@ pub(crate) fn of(cell: &CellRef) -> Option<Info> {
         parent: header.parent_pid(),
         mailbox_len: len as usize,
         mailbox_high_water: high as usize,
+        mailbox_bound: bound.as_ref().map(|bound| bound.limit),
+        dropped: bound.as_ref().map_or(0, |bound| bound.dropped),
         handled: header.taken.load(Ordering::Relaxed),
         is_suspended: !header.frame.load(Ordering::Relaxed).is_null(),
         memory: ptr.memory(),

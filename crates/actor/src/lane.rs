@@ -27,7 +27,7 @@ use whitebeam_sync::{
 };
 
 use crate::{
-    ActorRef, Call, Handle, Pid, Reply, SendError, SendFailure, Target,
+    ActorRef, Call, Handle, Pid, Reply, SendError, SendFailure, Target, bound,
     cell::{CellPtr, CellRef, bit, flag},
     ext::Ext,
     message,
@@ -105,17 +105,16 @@ impl<M: Send + 'static> PriorityRef<M> {
             None => message::urgent(msg),
             Some(via) => narrow::urgent(via, msg),
         };
-        match message::push(cell, node) {
+        match message::push_anyway(cell, node) {
             Push::Queued => announce(cell),
             // The run that this schedules begins with a drain.
             Push::Schedule => cell.schedule(),
             Push::Closed => {
-                let plain = match self.via {
-                    None => node,
-                    // SAFETY: refused: ours again, and made above.
-                    Some(_) => message::node(unsafe { narrow::refused::<M>(node) }),
+                let refused = match self.via {
+                    None => message::refused(node),
+                    Some(_) => narrow::refused(node),
                 };
-                return Err(SendError(message::refused(plain), &SendFailure::NoProc));
+                return Err(SendError(refused, &SendFailure::NoProc));
             }
         }
         Ok(())
@@ -194,6 +193,10 @@ pub(crate) fn open(ext: &mut Ext) {
 /// with its cursor; the node is given up.
 pub(crate) fn receive(cell: CellPtr, cursor: &mut Cursor, node: NonNull<Node>) {
     let header = cell.header();
+    if header.is_bounded() {
+        // SAFETY: given up by the sender, and whole.
+        bound::received(cell, unsafe { Node::vt(node) }.counted);
+    }
     // SAFETY: the caller is the owner.
     match unsafe { Ext::get(cell) }.and_then(|ext| ext.lane.as_mut()) {
         Some(lane) => {

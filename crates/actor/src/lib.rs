@@ -42,6 +42,7 @@
 // What users see.
 mod actor;
 mod alias;
+mod bound;
 mod cast_wait;
 mod child_ref;
 mod context;
@@ -107,6 +108,7 @@ mod models;
 
 pub use actor::Actor;
 pub use alias::{Alias, MonitorAlias};
+pub use bound::{Overflow, ZeroBound};
 pub use cast_wait::CastWait;
 pub use cell::INLINE_STATE_MAX;
 pub use child_ref::{ChildRef, ChildSlot};

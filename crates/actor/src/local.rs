@@ -30,6 +30,8 @@ pub(crate) struct Local {
     frame: Cell<*mut FrameHdr>,
     /// The reason of the process whose leavings are being dropped.
     dying: Cell<*const ExitReason>,
+    /// What is being dropped has found a mailbox full.
+    overflows: Cell<bool>,
     /// Replies dropped by the handler that is running: answered when its outcome is known.
     deferred: UnsafeCell<Vec<NonNull<CallNode>>>,
     /// Whether there are any: read after each handler.
@@ -60,6 +62,7 @@ impl Local {
             current: Cell::new(None),
             frame: Cell::new(null_mut()),
             dying: Cell::new(null()),
+            overflows: Cell::new(false),
             deferred: UnsafeCell::new(Vec::new()),
             has_deferred: Cell::new(false),
             scratch: [const { Scratch::new() }; SCRATCH_CLASSES],
@@ -72,6 +75,7 @@ impl Local {
         self.current.swap(&other.current);
         self.frame.swap(&other.frame);
         self.dying.swap(&other.dying);
+        self.overflows.swap(&other.overflows);
         // SAFETY: no reference into either is alive: they are made in functions of this file that call no
         // user code.
         unsafe { std::ptr::swap(self.deferred.get(), other.deferred.get()) };
@@ -239,12 +243,26 @@ pub(crate) fn dying<R>(reason: &ExitReason, f: impl FnOnce() -> R) -> R {
     f()
 }
 
+/// Runs `f`, which drops a message that has found a mailbox full: replies that are dropped in it say so.
+pub(crate) fn overflowing<R>(f: impl FnOnce() -> R) -> R {
+    struct Reset(bool);
+    impl Drop for Reset {
+        fn drop(&mut self) {
+            LOCAL.with(|local| local.overflows.set(self.0));
+        }
+    }
+    let _reset = LOCAL.with(|local| Reset(local.overflows.replace(true)));
+    f()
+}
+
 /// What a reply that is dropped on this thread now says to its caller.
 pub(crate) enum Unanswered {
     /// No actor's code is running, or it goes on: nobody will answer.
     NoReply,
     /// The process that had it has ended.
     Exit(ExitReason),
+    /// The message that it was in has found a mailbox full.
+    Full,
     /// The handler is still running: kept until its outcome is known.
     Deferred,
 }
@@ -253,6 +271,9 @@ pub(crate) enum Unanswered {
 pub(crate) fn unanswered(node: NonNull<CallNode>) -> Unanswered {
     LOCAL
         .try_with(|local| {
+            if local.overflows.get() {
+                return Unanswered::Full;
+            }
             // SAFETY: set by `dying` to a reference that outlives it, reset before it returns.
             if let Some(reason) = unsafe { local.dying.get().as_ref() } {
                 Unanswered::Exit(reason.clone())

@@ -12,7 +12,7 @@ use std::{
 };
 
 use whitebeam_sync::{
-    inbox::Push,
+    inbox::{Barred, Push},
     node::{Node, NodeVt},
 };
 
@@ -40,6 +40,8 @@ pub(crate) mod tag {
     pub(crate) const ITEM: u8 = 8;
     /// One of these that an incarnation before this one has left unread, see [`crate::unread`].
     pub(crate) const KEPT: u8 = 9;
+    /// No message, but where one of the ring's stands, see [`crate::bound`].
+    pub(crate) const TOKEN: u8 = 10;
 }
 
 #[repr(C)]
@@ -192,11 +194,17 @@ pub(crate) unsafe fn plain_from_numbered<M>(node: NonNull<Node>) {
     unsafe { node.write(Node::new(const { &NumberedNode::<M>::PLAIN })) };
 }
 
-/// Pushes a fresh message node. Refused, it is the caller's again.
+/// Pushes a fresh message node, unless the mailbox is bounded. Refused or turned away, it is the caller's again.
 #[inline(always)]
-pub(crate) fn push(to: CellPtr, node: NonNull<Node>) -> Push {
+pub(crate) fn push(to: CellPtr, node: NonNull<Node>) -> Result<Push, Barred> {
     // SAFETY: callers pass a node that they have just made and give it up; messages are Send.
-    unsafe { to.header().inbox.push(node, node, 1) }
+    unsafe { to.header().inbox.push_plain(node, node, 1) }
+}
+
+/// Pushes a node that the bound of the mailbox has let in, or that is none of its business.
+pub(crate) fn push_anyway(to: CellPtr, node: NonNull<Node>) -> Push {
+    // SAFETY: callers pass a whole node of theirs and give it up; what is in it is Send.
+    unsafe { to.header().inbox.push_one(node) }
 }
 
 /// As [`push`], of a node that [`uncounted`] made.
@@ -278,6 +286,17 @@ impl Carried {
     /// Takes over an unread node that was taken from its mailbox.
     pub(crate) fn adopt(node: NonNull<Node>) -> Self {
         Carried(node)
+    }
+
+    /// Where its node is.
+    pub(crate) fn addr(&self) -> usize {
+        self.0.addr().get()
+    }
+
+    /// Whether it counts in the mailbox's length.
+    pub(crate) fn is_counted(&self) -> bool {
+        // SAFETY: an unread node that nobody else has.
+        unsafe { Node::vt(self.0) }.counted
     }
 
     /// The node. It is the caller's.

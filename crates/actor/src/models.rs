@@ -19,6 +19,7 @@
 //!
 //! Setting up, up to the race, is done by one thread, and so costs the model one run of it, no branching.
 
+mod bound;
 mod call;
 mod exit;
 mod inline;
@@ -87,8 +88,17 @@ impl World {
         self.spawn_as::<Puppet>(saw.clone())
     }
 
+    /// The same, with options.
+    fn spawn_with(&self, saw: &Saw, options: SpawnOptions) -> ActorRef<Msg> {
+        self.spawn_as_with::<Puppet>(saw.clone(), options)
+    }
+
     fn spawn_as<A: Actor>(&self, args: A::Args) -> ActorRef<A::Msg> {
-        let (options, how) = (SpawnOptions::new(), Relation::Plain(None));
+        self.spawn_as_with::<A>(args, SpawnOptions::new())
+    }
+
+    fn spawn_as_with<A: Actor>(&self, args: A::Args, options: SpawnOptions) -> ActorRef<A::Msg> {
+        let how = Relation::Plain(None);
         match spawn::spawn::<A>(&self.shared, args, options, None, None, how) {
             Ok(spawned) => {
                 self.model.run_all();

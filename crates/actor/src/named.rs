@@ -3,11 +3,16 @@
 //! The name is looked up for each message, and the holder's type of messages compared with the address's: two
 //! numbers, of which the one is in the table of the holder's type.
 
-use std::{any::TypeId, fmt, marker::PhantomData, sync::Arc};
+use std::{any::TypeId, fmt, marker::PhantomData, sync::Arc, task::Waker};
 
 use crate::{
-    ActorRef, Call, FindError, Handle, Lookup, Name, Pid, Reply, SendError, SendFailure, Target,
-    TypeName, cell::CellRef, message, reference, request,
+    ActorRef, Call, CastWait, FindError, Handle, Lookup, Name, Pid, Reply, SendError, SendFailure,
+    Target, TypeName,
+    cast_wait::To,
+    cell::CellRef,
+    message,
+    reference::{self, InLine},
+    request,
 };
 
 /// The address of whoever has a name: OTP's calls and casts to a name. Made by
@@ -113,7 +118,7 @@ pub(crate) fn check<M: 'static>(cell: CellRef) -> Result<CellRef, FindError> {
             let expected = std::any::type_name::<M>();
             FindError::WrongMessage { expected, found: found.as_str() }
         }
-        SendFailure::NoProc | SendFailure::Restarting => FindError::NoProc,
+        SendFailure::NoProc | SendFailure::Restarting | SendFailure::Full => FindError::NoProc,
     })
 }
 
@@ -126,12 +131,39 @@ impl<M: Send + 'static> NamedRef<M> {
     /// Sends a message to whoever has the name now. Never waits.
     ///
     /// # Errors
-    /// Nobody has it, or a process that takes messages of another type; the message comes back with the error.
+    /// Nobody has it, or a process that takes messages of another type, or whose mailbox is full; the message comes back
+    /// with the error.
     pub fn cast(&self, msg: M) -> Result<(), SendError<M>> {
         match self.place.find() {
             Ok(cell) => reference::cast(cell.ptr(), msg),
             Err(why) => Err(SendError(message::refused(message::node(msg)), why)),
         }
+    }
+
+    /// Sends a message to whoever has the name when the future is first polled, and waits for room in its mailbox if that
+    /// is full, see [`ActorRef::cast_wait`].
+    pub fn cast_wait(&self, msg: M) -> CastWait<'_, M> {
+        CastWait::new(To::Named(self), msg)
+    }
+
+    /// Sends a message, or waits for room.
+    pub(crate) fn send_or_wait(
+        &self,
+        msg: M,
+        waker: &Waker,
+    ) -> Result<Option<InLine>, SendError<M>> {
+        match self.place.find() {
+            Ok(cell) => match reference::offer_via(cell.ptr(), None, msg) {
+                Ok(()) => Ok(None),
+                Err(unsent) => unsent.wait(cell.ptr(), waker),
+            },
+            Err(why) => Err(SendError(message::refused(message::node(msg)), why)),
+        }
+    }
+
+    /// The runtime in which the name is looked up.
+    pub(crate) fn handle(&self) -> &Handle {
+        &self.place.handle
     }
 
     /// Prepares a call to whoever has the name when it is first polled, see [`ActorRef::call`]. It may be moved

@@ -36,15 +36,13 @@ use std::{
     sync::Arc,
 };
 
-use whitebeam_sync::{
-    inbox::Push,
-    node::{Node, NodeVt},
-};
+use whitebeam_sync::node::{Node, NodeVt};
 
 use crate::{
-    SendError, SendFailure, call,
+    SendError, call,
     cell::CellPtr,
-    message::{self, Carried, tag},
+    message::{self, Carried, Refused, tag},
+    reference,
 };
 
 /// The way from a `Sub` to the messages of some actor.
@@ -263,16 +261,6 @@ pub(crate) fn urgent<Sub: 'static>(via: &Via<Sub>, msg: Sub) -> NonNull<Node> {
     unsafe { NonNull::new_unchecked(Box::into_raw(whole)) }.cast()
 }
 
-/// Moves the message out of a node that was refused.
-///
-/// # Safety
-/// `node` is the caller's, and was made by [`urgent`] for this very `Sub`.
-pub(crate) unsafe fn refused<Sub>(node: NonNull<Node>) -> Sub {
-    // SAFETY: made as a box; whole, by the caller's word.
-    let whole = unsafe { Box::from_raw(node.cast::<NarrowNode<Sub>>().as_ptr()) };
-    whole.sub
-}
-
 /// As [`reference::cast`](crate::reference::cast), to an actor at the end of the way.
 #[cold]
 #[inline(never)]
@@ -281,24 +269,30 @@ pub(crate) fn cast<Sub: Send + 'static>(
     via: &Via<Sub>,
     msg: Sub,
 ) -> Result<(), SendError<Sub>> {
+    let node = node(via, msg);
+    match message::push(cell, node) {
+        Ok(push) => {
+            cell.follow(push);
+            Ok(())
+        }
+        Err(barred) => reference::not_pushed(cell, node, barred, true),
+    }
+}
+
+/// Allocates a node for `msg`, which is to go that way.
+pub(crate) fn node<Sub: 'static>(via: &Via<Sub>, msg: Sub) -> NonNull<Node> {
     let node = Node::new(const { &NarrowNode::<Sub>::VT });
     let whole = Box::into_raw(Box::new(NarrowNode { node, way: via.way.clone(), sub: msg }));
     // SAFETY: a box is not null.
-    let node = unsafe { NonNull::new_unchecked(whole) }.cast::<Node>();
-    match message::push(cell, node) {
-        Push::Queued => Ok(()),
-        Push::Schedule => {
-            cell.schedule();
-            Ok(())
-        }
-        Push::Closed => {
-            // SAFETY: refused: still ours, and whole.
-            let whole = unsafe { Box::from_raw(whole) };
-            // An error owns a plain node.
-            let refused = message::refused(message::node(whole.sub));
-            Err(SendError(refused, &SendFailure::NoProc))
-        }
-    }
+    unsafe { NonNull::new_unchecked(whole) }.cast::<Node>()
+}
+
+/// A refused node, made by [`node`] for this very `Sub`, as an error's body: that owns a plain node.
+#[cold]
+pub(crate) fn refused<Sub: 'static>(node: NonNull<Node>) -> Refused<Sub> {
+    // SAFETY: refused: the caller's, and whole.
+    let whole = unsafe { Box::from_raw(node.cast::<NarrowNode<Sub>>().as_ptr()) };
+    message::refused(message::node(whole.sub))
 }
 
 /// Moves a narrowed message or request out of its node, and makes it what its receiver takes.

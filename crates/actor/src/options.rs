@@ -1,8 +1,9 @@
 //! How a process is to be started, beside its arguments.
 
 use crate::{
-    Name, StartError, Unread,
-    cell::{CellPtr, bit},
+    Name, Overflow, StartError, Unread,
+    bound::{Bound, Wanted},
+    cell::{CellPtr, bit, flag},
     ext::Ext,
     lane,
     named::MessageType,
@@ -23,6 +24,7 @@ pub struct SpawnOptions {
 /// Options of few processes.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Extras {
+    bound: Option<Wanted>,
     budget: Option<u32>,
     has_lane: bool,
     unread: Option<Policy>,
@@ -52,6 +54,54 @@ impl SpawnOptions {
     /// [change it](crate::Context::set_label).
     pub fn label(mut self, label: impl Into<Name>) -> Self {
         self.label = Some(label.into());
+        self
+    }
+
+    /// At most `limit` messages wait in the mailbox, and `overflow` says what becomes of those that find it full.
+    ///
+    /// What counts is what others send, casts and requests, from when they are sent until they are handled (or taken,
+    /// in the process form: a receive by choice leaves those in the mailbox that it refuses). Signals, messages that
+    /// are born of them, of timers or of the process's own doing, and what comes through an [`Alias`](crate::Alias),
+    /// are never refused, dropped or counted. Nor is what comes by [priority](crate::PriorityRef) or was
+    /// [kept](crate::Unread::keep) ever refused or dropped; but it takes up room. Unless this is said, a mailbox has no
+    /// bound.
+    ///
+    /// A sender may wait for room: [`ActorRef::cast_wait`](crate::ActorRef::cast_wait),
+    /// [`Call::wait_for_room`](crate::Call::wait_for_room). First come first served, and nobody comes in before those
+    /// who wait. How many messages were dropped is in [`Info::dropped`](crate::Info::dropped).
+    ///
+    /// A `limit` of 0 is an error at the start: [`StartError::Invalid`](crate::StartError::Invalid) with a
+    /// [`ZeroBound`]. One of 2^31 and more means 2^31 - 1.
+    ///
+    /// Costs those who send to this process one locked operation for each message, with
+    /// [`Overflow::DropOldest`] a lock at both ends; the process about half a kilobyte. Others pay nothing.
+    ///
+    /// ```
+    /// use whitebeam_actor::{Mailbox, Overflow, Runtime, SendFailure, SpawnOptions};
+    ///
+    /// let rt = Runtime::simulated(1)?;
+    /// rt.block_on(async {
+    ///     let two = SpawnOptions::new().bounded(2, Overflow::Reject);
+    ///     let slow = rt.with(two).spawn_fn(|mut mailbox: Mailbox<u32>| async move {
+    ///         assert_eq!([mailbox.recv().await, mailbox.recv().await], [1, 2]);
+    ///         Ok(())
+    ///     });
+    ///     slow.cast(1)?;
+    ///     slow.cast(2)?;
+    ///     // It has not run yet.
+    ///     let refused = slow.cast(3).unwrap_err();
+    ///     assert_eq!((refused.why(), refused.into_message()), (SendFailure::Full, 3));
+    ///     assert!(rt.down(&slow).await.reason.is_normal());
+    ///     Ok::<_, Box<dyn std::error::Error>>(())
+    /// })?;
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Differences from OTP
+    ///
+    /// OTP's mailboxes have no bound.
+    pub fn bounded(mut self, limit: usize, overflow: Overflow) -> Self {
+        self.extras().bound = Some(Wanted::new(limit, overflow));
         self
     }
 
@@ -117,17 +167,29 @@ impl SpawnOptions {
 impl Extras {
     #[cold]
     fn check(self: Box<Self>, message: &MessageType) -> Result<Box<Self>, StartError> {
+        if let Some(bound) = &self.bound {
+            bound.check().map_err(|error| StartError::Invalid(std::sync::Arc::new(error)))?;
+        }
         if let Some(policy) = &self.unread {
             policy.check(message.id, message.name())?;
         }
         Ok(self)
     }
 
-    /// Has a process that is not published yet begin with them. Called by its spawner.
+    /// Bounds the mailbox of a process that is not published yet, before anything is put there. Called by its spawner.
+    #[cold]
+    pub(crate) fn bound(&self, cell: CellPtr) {
+        if let Some(bound) = self.bound {
+            Bound::install(cell, bound);
+        }
+    }
+
+    /// Has a process that is not published yet begin with the others of them. Called by its spawner.
     #[cold]
     pub(crate) fn apply(self, cell: CellPtr, ext: &mut Ext) {
         if let Some(budget) = self.budget {
-            cell.header().set(bit::PACED);
+            cell.header().flags.put(flag::PACED);
+            cell.header().set(bit::TURNS);
             ext.budget = budget;
         }
         if self.has_lane {

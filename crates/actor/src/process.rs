@@ -39,8 +39,8 @@
 //! 4. While signals are taken or a frame is dropped, code of the user's runs with the cell as the current one, but
 //!    without a frame: it is refused.
 //! 5. A receive's place is a node in the FIFO. It has the mailbox borrowed from one poll to the next, and while a
-//!    body is suspended nothing but its receive takes a node out: the run appends only. (Whoever makes it do more,
-//!    an overflow policy that drops the oldest for instance, must not take the node that a receive stands at.)
+//!    body is suspended nothing but its receive takes a node out: the run appends only. (What a sender displaces, with
+//!    an overflow policy that drops the oldest, is in no FIFO: [`ring`](crate::bound::ring).)
 //!
 //! What needs no ownership works from everywhere, as by an [`ActorRef`]: `me`, `pid`, `parent`, `runtime`, `exit`.
 #![expect(unsafe_code, reason = "pins the body, and receives from the owner's part of the cell")]

@@ -9,6 +9,7 @@
 //! OTP's reasons are arbitrary terms; here the arbitrary ones are `Error`, `Custom` and
 //! `ShutdownWith`, which carry a Rust value behind an `Arc`. `Ignore` exists so that an actor's
 //! `init` can say `{ok, ignore}` through the same return type; anywhere else it counts as abnormal.
+//! `MailboxOverflow` has no like in OTP, whose mailboxes have no bound.
 
 use std::{any::Any, error::Error, fmt, panic::Location, sync::Arc};
 
@@ -35,6 +36,9 @@ pub enum ExitReason {
     NoConnection,
     /// From `init` only: no process is wanted, quietly.
     Ignore,
+    /// A message found the mailbox full, whose bound says that the process ends then:
+    /// [`Overflow::Exit`](crate::Overflow::Exit).
+    MailboxOverflow,
     /// A panic in the process's code.
     Panic(Arc<PanicInfo>),
     /// An error that the process's code returned, by `?` for instance.
@@ -250,6 +254,7 @@ impl fmt::Debug for ExitReason {
             ExitReason::NoProc => f.write_str("NoProc"),
             ExitReason::NoConnection => f.write_str("NoConnection"),
             ExitReason::Ignore => f.write_str("Ignore"),
+            ExitReason::MailboxOverflow => f.write_str("MailboxOverflow"),
             ExitReason::Panic(info) => write!(f, "Panic({info:?})"),
             ExitReason::Error(error) => write!(f, "Error({error:?})"),
             ExitReason::Custom(value) => write!(f, "Custom({value:?})"),
@@ -268,6 +273,7 @@ impl fmt::Display for ExitReason {
             ExitReason::NoProc => f.write_str("no such process"),
             ExitReason::NoConnection => f.write_str("no connection"),
             ExitReason::Ignore => f.write_str("ignore"),
+            ExitReason::MailboxOverflow => f.write_str("mailbox overflow"),
             ExitReason::Panic(info) => match info.location() {
                 Some(place) => write!(f, "panic at {place}: {}", info.message()),
                 None => write!(f, "panic: {}", info.message()),

@@ -1,14 +1,26 @@
 //! The typed address of an actor.
 
-use std::fmt;
+use std::{
+    fmt,
+    marker::PhantomData,
+    ptr::NonNull,
+    sync::Arc,
+    task::{Context as TaskContext, Poll, Waker},
+};
 
-use whitebeam_sync::inbox::Push;
+use whitebeam_sync::{
+    inbox::{Barred, Push},
+    node::Node,
+};
 
 use crate::{
     Call, CastWait, Handle, Info, Name, Pid, Reply, SendError, SendFailure,
+    bound::{self, Sent, Slot, Told, Wish},
     cast_wait::To,
     cell::{CellPtr, CellRef},
-    info, message,
+    deadlock::Probe,
+    info,
+    message::{self, Carried, Refused},
     narrow::{self, Via},
     request,
     shared::Shared,
@@ -31,7 +43,8 @@ impl<M: Send + 'static> ActorRef<M> {
     /// process may end before it comes to the message.
     ///
     /// # Errors
-    /// The process has ended; the message comes back with the error.
+    /// The process has ended, or its mailbox is [bounded](crate::SpawnOptions::bounded) and full
+    /// ([`SendFailure::Full`]); the message comes back with the error.
     #[inline(always)]
     pub fn cast(&self, msg: M) -> Result<(), SendError<M>> {
         cast_via(self.cell.ptr(), self.via.as_ref(), msg)
@@ -39,8 +52,8 @@ impl<M: Send + 'static> ActorRef<M> {
 
     /// Sends a message, and waits for room in the mailbox if that is full.
     ///
-    /// Mailboxes have no bound yet, so that there is always room: the message is sent when the future is first
-    /// polled, and that is ready then. See [`CastWait`].
+    /// Without a [bound](crate::SpawnOptions::bounded) there is always room: the message is sent when the future is
+    /// first polled, and that is ready then. See [`CastWait`].
     ///
     /// ```
     /// # use whitebeam_actor::{Actor, Context, ExitReason, Runtime};
@@ -78,6 +91,18 @@ impl<M: Send + 'static> ActorRef<M> {
     #[inline]
     pub fn call<T: Send + 'static, F: FnOnce(Reply<T>) -> M>(&self, f: F) -> Call<'_, M, T> {
         request::call(&self.cell, self.via.as_ref(), f)
+    }
+
+    /// Sends a message, or waits for room.
+    pub(crate) fn send_or_wait(
+        &self,
+        msg: M,
+        waker: &Waker,
+    ) -> Result<Option<InLine>, SendError<M>> {
+        match offer_via(self.cell.ptr(), self.via.as_ref(), msg) {
+            Ok(()) => Ok(None),
+            Err(unsent) => unsent.wait(self.cell.ptr(), waker),
+        }
     }
 
     /// The address of the same process for a part of its messages: those that can be made of a `Sub`.
@@ -213,6 +238,142 @@ pub(crate) fn cast_via<M: Send + 'static>(
     }
 }
 
+/// As [`cast_via`], of what is not delivered at once nothing is decided: a bound is not asked.
+pub(crate) fn offer_via<M: Send + 'static>(
+    cell: CellPtr,
+    via: Option<&Via<M>>,
+    msg: M,
+) -> Result<(), Unsent<M>> {
+    let node = match via {
+        None => message::node(msg),
+        Some(via) => narrow::node(via, msg),
+    };
+    match message::push(cell, node) {
+        Ok(push) => {
+            cell.follow(push);
+            Ok(())
+        }
+        Err(_) => {
+            let message = Carried::adopt(node);
+            Err(Unsent { message, is_narrowed: via.is_some(), _of: PhantomData })
+        }
+    }
+}
+
+/// A message that was not delivered yet, in its node.
+pub(crate) struct Unsent<M> {
+    message: Carried,
+    is_narrowed: bool,
+    _of: PhantomData<M>,
+}
+
+impl<M: Send + 'static> Unsent<M> {
+    /// Sends it, if the mailbox has a bound that lets it in.
+    pub(crate) fn send(self, cell: CellPtr) -> Result<(), SendError<M>> {
+        if cell.is_ended() {
+            return Err(self.refused(&SendFailure::NoProc));
+        }
+        let Unsent { message, is_narrowed, .. } = self;
+        let node = message.into_node();
+        let sent = bound::send(cell, node, Wish::Now);
+        decided(sent, node, is_narrowed)
+    }
+
+    /// As [`send`](Self::send), or waits for room: for ever, if that is the handler whose mailbox it is. So that one is
+    /// refused.
+    pub(crate) fn wait(self, cell: CellPtr, waker: &Waker) -> Result<Option<InLine>, SendError<M>> {
+        let is_own = Probe::polled_in(waker) == Some(cell) && !cell.vt().is_process;
+        if is_own || cell.is_ended() {
+            return self.send(cell).map(|()| None);
+        }
+        let Unsent { message, is_narrowed, .. } = self;
+        let slot = Slot::new(waker.clone());
+        let node = message.into_node();
+        match bound::send(cell, node, Wish::Wait(Some(slot.clone()))) {
+            Sent::Queued => {
+                Ok(Some(InLine { cell: cell.to_ref(), node: node.addr().get(), slot, is_narrowed }))
+            }
+            sent => decided(sent, node, is_narrowed).map(|()| None),
+        }
+    }
+
+    fn refused(self, why: &'static SendFailure) -> SendError<M> {
+        SendError(body(self.message.into_node(), self.is_narrowed), why)
+    }
+}
+
+/// A cast that waits for room. Dropped, it leaves the queue, with its message.
+pub(crate) struct InLine {
+    cell: CellRef,
+    /// Where its node is: compared, never followed.
+    node: usize,
+    slot: Arc<Slot>,
+    is_narrowed: bool,
+}
+
+impl InLine {
+    /// Ready when the message is in the mailbox, or comes back since the process has ended. The message is an `M`.
+    pub(crate) fn poll<M>(&mut self, cx: &TaskContext<'_>) -> Poll<Result<(), Refused<M>>> {
+        match self.slot.poll(cx.waker()) {
+            None => Poll::Pending,
+            Some(Told::Sent) => Poll::Ready(Ok(())),
+            Some(Told::Back(message)) => {
+                Poll::Ready(Err(body(message.into_node(), self.is_narrowed)))
+            }
+        }
+    }
+}
+
+impl Drop for InLine {
+    fn drop(&mut self) {
+        // Once told it stays so.
+        if !self.slot.is_waiting() {
+            return;
+        }
+        drop(bound::leave(self.cell.ptr(), self.node, &self.slot));
+    }
+}
+
+/// What a bound has decided about the message of a node that is the caller's, unless it was sent.
+#[cold]
+fn decided<M: 'static>(
+    sent: Sent,
+    node: NonNull<Node>,
+    is_narrowed: bool,
+) -> Result<(), SendError<M>> {
+    let why = match sent {
+        Sent::Done | Sent::Queued => return Ok(()),
+        Sent::Dropped => {
+            bound::drop_unread(Carried::adopt(node));
+            return Ok(());
+        }
+        Sent::Full => &SendFailure::Full,
+        Sent::Closed => &SendFailure::NoProc,
+    };
+    Err(SendError(body(node, is_narrowed), why))
+}
+
+/// A refused node as an error's body.
+fn body<M: 'static>(node: NonNull<Node>, is_narrowed: bool) -> Refused<M> {
+    if is_narrowed { narrow::refused(node) } else { message::refused(node) }
+}
+
+/// The message of `node` was turned away: the mailbox is bounded, or the process has ended.
+#[cold]
+#[inline(never)]
+pub(crate) fn not_pushed<M: 'static>(
+    cell: CellPtr,
+    node: NonNull<Node>,
+    barred: Barred,
+    is_narrowed: bool,
+) -> Result<(), SendError<M>> {
+    let sent = match barred {
+        Barred::Guarded => bound::send(cell, node, Wish::Now),
+        Barred::Closed => Sent::Closed,
+    };
+    decided(sent, node, is_narrowed)
+}
+
 /// Sends a message to `cell`, whose actor takes messages of this type.
 // Always inlined, so that the message goes from the sender's registers into its node: passed by memory it
 // is written in words and read in vectors, and the processor waits for the stores.
@@ -220,12 +381,11 @@ pub(crate) fn cast_via<M: Send + 'static>(
 pub(crate) fn cast<M: Send + 'static>(cell: CellPtr, msg: M) -> Result<(), SendError<M>> {
     let node = message::node(msg);
     match message::push(cell, node) {
-        Push::Queued => Ok(()),
-        Push::Schedule => {
-            cell.schedule();
+        Ok(push) => {
+            cell.follow(push);
             Ok(())
         }
-        Push::Closed => Err(SendError(message::refused(node), &SendFailure::NoProc)),
+        Err(barred) => not_pushed(cell, node, barred, false),
     }
 }
 

@@ -1,5 +1,8 @@
 //! A call as its caller sees it.
 
+mod address;
+mod timer;
+
 use std::{
     fmt,
     future::{Future, IntoFuture},
@@ -10,10 +13,14 @@ use std::{
     time::Duration,
 };
 
-use whitebeam_scheduler::{Sleep, poll_budget};
+use whitebeam_scheduler::poll_budget;
+
+use address::{Address, ChildSlot};
+use timer::{Rare, Timer};
 
 use crate::{
     CallError, Reply, SendFailure, blocking,
+    bound::Queued,
     call::{self, Waiting},
     cell::{CellPtr, CellRef},
     child_ref::Slot,
@@ -22,8 +29,8 @@ use crate::{
     local::{self, StandIn},
     named::Place,
     narrow::Via,
-    simulate::{self, WaitOver},
-    timeouts::{self, NEVER},
+    simulate::WaitOver,
+    timeouts::NEVER,
 };
 
 /// How long a call waits for its reply unless it says otherwise, as in OTP.
@@ -41,6 +48,7 @@ pub const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 /// | `Exit(reason)` | it ended before it answered; told at once |
 /// | `NoReply` | it dropped the reply and lives on |
 /// | `Timeout` | no answer within 5 s, or the time given |
+/// | `Full` | its mailbox is [bounded](crate::SpawnOptions::bounded) and full, or has dropped the request |
 /// | `WrongMessage` | by a name: its process takes messages of another type |
 /// | `Deadlock(path)` | it waits for the caller, itself or over others; told as soon as it is found out |
 ///
@@ -62,97 +70,13 @@ pub struct Call<'a, M, T> {
 /// The future of a [`Call`].
 #[must_use = "a call does nothing until it is awaited (or ended with `.blocking()`)"]
 pub struct CallFuture<'a, M, T> {
+    // First, so that it is dropped first: a request leaves the queue before its node may be gone.
+    timer: Timer,
     waiting: Waiting<T>,
     to: Address<'a>,
     /// [`NEVER`]: as long as it takes.
     timeout_ns: u64,
-    timer: Timer,
     _request: PhantomData<fn(M)>,
-}
-
-enum Address<'a> {
-    Borrowed(CellPtr, PhantomData<&'a ()>),
-    Owned(CellRef),
-    /// An incarnation of a child; the slot says what it means if that one has ended.
-    Child(CellRef, ChildSlot<'a>),
-    /// A child without an incarnation: the call has failed before it is sent.
-    Nobody(SendFailure),
-    /// Whoever has a name when the request is sent.
-    Named(Arc<Place>),
-    /// A process whose priority lane the request is for. Until it is sent: then it is `Owned`.
-    Urgent(CellRef),
-}
-
-enum ChildSlot<'a> {
-    Borrowed(&'a Arc<Slot>),
-    Owned(Arc<Slot>),
-}
-
-enum Timer {
-    /// Not sent yet, or no timeout.
-    None,
-    /// The running cell looks after it, see [`timeouts`].
-    Lazy(CellPtr),
-    Own(Sleep),
-    /// In the simulation, with a timeout or without.
-    Simulated(Box<simulate::ReplyWait>),
-}
-
-impl Address<'_> {
-    #[inline]
-    fn cell(&self) -> Option<CellPtr> {
-        match self {
-            Address::Borrowed(cell, _) => Some(*cell),
-            Address::Owned(cell) | Address::Child(cell, _) => Some(cell.ptr()),
-            Address::Nobody(_) | Address::Named(_) | Address::Urgent(_) => None,
-        }
-    }
-
-    /// As [`cell`](Self::cell), of a request that is sent now: a name is looked up.
-    #[cold]
-    fn look_up(&mut self) -> Option<CellPtr> {
-        match self {
-            Address::Named(place) => {
-                *self = match place.find() {
-                    Ok(cell) => Address::Owned(cell),
-                    Err(why) => Address::Nobody(*why),
-                };
-            }
-            Address::Urgent(cell) => *self = Address::Owned(cell.clone()),
-            _ => {}
-        }
-        self.cell()
-    }
-
-    fn is_urgent(&self) -> bool {
-        matches!(self, Address::Urgent(_))
-    }
-
-    /// Why nobody took the request.
-    #[cold]
-    fn why(&self) -> &SendFailure {
-        match self {
-            Address::Borrowed(..) | Address::Owned(_) | Address::Named(_) | Address::Urgent(_) => {
-                &SendFailure::NoProc
-            }
-            Address::Child(_, ChildSlot::Borrowed(slot)) => slot.refusal(),
-            Address::Child(_, ChildSlot::Owned(slot)) => slot.refusal(),
-            Address::Nobody(why) => why,
-        }
-    }
-
-    /// Why nobody took the request, an `M`.
-    #[cold]
-    fn refusal<M>(&self) -> CallError {
-        match self.why() {
-            SendFailure::NoProc => CallError::NoProc,
-            SendFailure::Restarting => CallError::Restarting,
-            SendFailure::WrongMessage { found } => CallError::WrongMessage {
-                expected: std::any::type_name::<M>(),
-                found: found.as_str(),
-            },
-        }
-    }
 }
 
 #[inline]
@@ -241,6 +165,43 @@ impl<'a, M, T> Call<'a, M, T> {
         self
     }
 
+    /// Waits for room if the mailbox is [bounded](crate::SpawnOptions::bounded) and full, within the call's timeout.
+    ///
+    /// The request waits behind those that came before, first come first served, and comes in when it is its turn. If
+    /// time is over by then, it is taken back: [`CallError::Timeout`] with `accepted: false`. So it is when the call is
+    /// dropped. If the process ends meanwhile, the answer is its exit reason, at once.
+    ///
+    /// ```
+    /// use std::{future::IntoFuture, time::Duration};
+    /// use whitebeam_actor::{CallError, Mailbox, Overflow, Reply, Runtime, SpawnOptions};
+    ///
+    /// let rt = Runtime::simulated(1)?;
+    /// rt.block_on(async {
+    ///     let handle = rt.handle();
+    ///     let one = SpawnOptions::new().bounded(1, Overflow::Reject);
+    ///     let echo = rt.with(one).spawn_fn(|mut mailbox: Mailbox<Reply<u32>>| async move {
+    ///         handle.sleep(Duration::from_millis(10)).await;
+    ///         for number in 1.. {
+    ///             mailbox.recv().await.send(number);
+    ///         }
+    ///         Ok(())
+    ///     });
+    ///     let first = echo.call(|reply| reply);
+    ///     let waits = echo.call(|reply| reply).wait_for_room();
+    ///     let is_late = echo.call(|reply| reply).wait_for_room().timeout(Duration::from_millis(1));
+    ///     let (first, waits, is_late) =
+    ///         futures_util::join!(first.into_future(), waits.into_future(), is_late.into_future());
+    ///     assert_eq!((first?, waits?), (1, 2));
+    ///     assert!(matches!(is_late, Err(CallError::Timeout { accepted: false })));
+    ///     Ok::<_, Box<dyn std::error::Error>>(())
+    /// })?;
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn wait_for_room(mut self) -> Self {
+        self.future.timer = Timer::rare(Rare::Patient);
+        self
+    }
+
     /// The same call with an address of its own: it may outlive the reference it was made with. Costs
     /// one counter.
     pub fn owned(self) -> Call<'static, M, T> {
@@ -287,20 +248,35 @@ impl<'a, M, T> Call<'a, M, T> {
             }
             return shared.scheduler().block_on(self.into_future());
         }
-        let CallFuture { mut waiting, to, timeout_ns, .. } = self.future;
+        let CallFuture { timer, mut waiting, to, timeout_ns, .. } = self.future;
+        let waits = timer.is_patient();
+        // Behind `waiting`, and so dropped before it.
+        let mut queued = None;
         let timeout = (timeout_ns != NEVER).then(|| Duration::from_nanos(timeout_ns));
-        blocking::wait(scheduler, timeout, |waker| {
+        let answer = blocking::wait(scheduler, timeout, |waker| {
             if waiting.is_unsent() && !waiting.register(waker) {
-                if !waiting.send(cell) {
-                    return Some(Err(to.refusal::<M>()));
+                if !waiting.try_send(cell) {
+                    match waiting.send_bounded(cell, waits) {
+                        Ok(in_line) => queued = in_line,
+                        Err(unsent) => {
+                            waiting.abandon();
+                            return Some(Err(to.not_sent::<M>(unsent)));
+                        }
+                    }
                 }
                 if is_urgent {
                     lane::announce(cell);
                 }
             }
-            waiting.is_replied().then(|| waiting.finish())
+            waiting.is_replied().then(|| {
+                drop(queued.take());
+                waiting.finish()
+            })
+        });
+        answer.unwrap_or_else(|| {
+            let was_in_line = queued.is_some_and(Queued::leave);
+            Err(CallError::Timeout { accepted: !was_in_line })
         })
-        .unwrap_or(Err(CallError::Timeout { accepted: true }))
     }
 }
 
@@ -332,7 +308,7 @@ impl<M, T> CallFuture<'_, M, T> {
             return Poll::Ready(Err(deadlock::calling_itself(cell)));
         }
         if !self.waiting.try_send(cell) {
-            return self.refused(cx);
+            return self.start_bounded(cell, cx);
         }
         self.set_timer(cx);
         Poll::Pending
@@ -365,54 +341,29 @@ impl<M, T> CallFuture<'_, M, T> {
         polled
     }
 
-    #[inline]
-    fn set_timer(&mut self, cx: &mut TaskContext<'_>) {
-        let lazy = local::polled_with(cx.waker())
-            .filter(|cell| timeouts::note(*cell, self.waiting.node(), self.timeout_ns));
-        self.timer = match lazy {
-            Some(cell) => Timer::Lazy(cell),
-            None => self.own_timer(cx),
-        };
-    }
-
+    /// The request was not sent: the mailbox is bounded, or the process has ended.
     #[cold]
-    fn own_timer(&self, cx: &mut TaskContext<'_>) -> Timer {
-        if let Some(probe) = Probe::of(cx.waker())
-            && timeouts::note(probe.cell(), self.waiting.node(), self.timeout_ns)
-        {
-            return Timer::Lazy(probe.cell());
-        }
-        // A call that was sent has a cell.
-        let Some(cell) = self.to.cell() else { return Timer::None };
-        let sleep = (self.timeout_ns != NEVER).then(|| {
-            let timeout = Duration::from_nanos(self.timeout_ns);
-            let mut sleep = cell.shared().scheduler().sleep(timeout);
-            let _ = Pin::new(&mut sleep).poll(cx);
-            sleep
-        });
-        if cell.shared().scheduler().is_simulated() {
-            let mut wait = simulate::ReplyWait::of(cell, sleep);
-            if self.is_long() {
-                wait.watch(cx);
+    fn start_bounded(
+        &mut self,
+        cell: CellPtr,
+        cx: &mut TaskContext<'_>,
+    ) -> Poll<Result<T, CallError>> {
+        // Who tries again and again gives way like any other.
+        ready!(poll_budget(cx));
+        let waits = self.timer.is_patient();
+        match self.waiting.send_bounded(cell, waits) {
+            Ok(queued) => {
+                self.set_timer(cx);
+                if let Some(queued) = queued {
+                    let timer = std::mem::replace(&mut self.timer, Timer::None);
+                    self.timer = Timer::rare(Rare::InLine(queued, timer));
+                }
+                Poll::Pending
             }
-            return Timer::Simulated(wait);
-        }
-        self.watch(cx);
-        sleep.map_or(Timer::None, Timer::Own)
-    }
-
-    /// Whether it waits for so long that it may be called a deadlock.
-    fn is_long(&self) -> bool {
-        self.timeout_ns >= const { CALL_TIMEOUT.as_nanos() as u64 }
-    }
-
-    /// Has the handler's cell look whether it waits in a cycle, if this call may be all that it waits for now.
-    #[cold]
-    fn watch(&self, cx: &TaskContext<'_>) {
-        if self.is_long()
-            && let Some(cell) = Probe::polled_in(cx.waker())
-        {
-            timeouts::watch(cell);
+            Err(unsent) => {
+                self.waiting.abandon();
+                Poll::Ready(Err(self.to.not_sent::<M>(unsent)))
+            }
         }
     }
 
@@ -438,52 +389,6 @@ impl<M, T> CallFuture<'_, M, T> {
             probe.leaf(Leaf::Call { to: to.to_ref(), node, is_taken, number });
         }
         Some(Poll::Pending)
-    }
-
-    fn is_late(&mut self, cx: &mut TaskContext<'_>) -> bool {
-        match &mut self.timer {
-            Timer::None => false,
-            Timer::Lazy(cell) => {
-                let is_here = local::polled_with(cx.waker()) == Some(*cell);
-                if let Some(late) = timeouts::is_expired(self.waiting.node()).filter(|_| is_here) {
-                    return late;
-                }
-                // Moved away from the frame that looked after it: from here on by its own timer.
-                self.timer = self.own_timer(cx);
-                false
-            }
-            Timer::Own(sleep) => Pin::new(sleep).poll(cx).is_ready(),
-            Timer::Simulated(reply) => reply.is_late(cx),
-        }
-    }
-
-    /// The call was polled again, and still waits.
-    fn wait_on(&mut self, cx: &mut TaskContext<'_>) {
-        let is_long = self.is_long();
-        match &mut self.timer {
-            Timer::Simulated(reply) if is_long => reply.watch(cx),
-            Timer::Simulated(_) => {}
-            _ => self.watch(cx),
-        }
-    }
-
-    #[inline]
-    fn settle_timer(&mut self, over: WaitOver) {
-        match std::mem::replace(&mut self.timer, Timer::None) {
-            Timer::None => {}
-            Timer::Lazy(_) => timeouts::forget(self.waiting.node()),
-            Timer::Own(sleep) => drop(sleep),
-            Timer::Simulated(reply) => reply.over(over),
-        }
-    }
-
-    /// The reply is there. `true`: others are to run before it is taken, in the simulation.
-    #[inline]
-    fn gives_way(&mut self, cx: &TaskContext<'_>) -> bool {
-        match &mut self.timer {
-            Timer::Simulated(reply) => reply.gives_way(cx),
-            _ => false,
-        }
     }
 }
 
@@ -513,9 +418,10 @@ impl<M, T> Future for CallFuture<'_, M, T> {
             return polled;
         }
         if this.is_late(cx) {
+            let accepted = this.is_accepted();
             this.settle_timer(WaitOver::TimedOut);
             this.waiting.abandon();
-            return Poll::Ready(Err(CallError::Timeout { accepted: true }));
+            return Poll::Ready(Err(CallError::Timeout { accepted }));
         }
         if this.waiting.register(cx.waker()) {
             this.settle_timer(WaitOver::Served);
@@ -535,15 +441,5 @@ impl<M, T> fmt::Debug for Call<'_, M, T> {
 impl<M, T> fmt::Debug for CallFuture<'_, M, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "CallFuture(to {:?})", self.to)
-    }
-}
-
-impl fmt::Debug for Address<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.cell(), self) {
-            (Some(cell), _) => write!(f, "{}", cell.pid()),
-            (None, Address::Named(place)) => place.fmt(f),
-            (None, _) => f.write_str("nobody now"),
-        }
     }
 }

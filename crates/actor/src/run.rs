@@ -19,6 +19,9 @@
 
 mod init;
 pub(crate) mod observed;
+mod others;
+
+pub(crate) use others::obey;
 
 use std::{
     mem::{align_of, size_of},
@@ -32,6 +35,7 @@ use whitebeam_sync::{inbox::Drained, node::Node, shim::atomic::Ordering};
 use crate::{
     Actor, Context, ExitReason,
     actor::Nothing,
+    bound::ring,
     call::{self, CallNode},
     cell::{ActorVt, CellPtr, bit, class_of, flag, is_boxed, type_name},
     children,
@@ -45,9 +49,7 @@ use crate::{
     local::Running,
     message::{self, tag},
     named::MessageType,
-    narrow, process, signal,
-    simulate::{Event, SignalKind, tell_of},
-    spawn, timeouts, unread, waker, watermark, work,
+    narrow, process, signal, spawn, timeouts, unread, waker, watermark, work,
 };
 use init::{body_began, init_done, start_init};
 
@@ -117,17 +119,18 @@ const ATTENTION: u32 = bit::DOOMED
     | bit::OBSERVED
     | bit::IDLE
     | bit::WORK
-    | bit::URGENT;
+    | bit::URGENT
+    | bit::WAITED;
 
 /// The function behind [`RunVt::run`].
 unsafe fn run<A: Actor>(header: NonNull<RunHeader>, turn: &mut Turn<'_>) -> Ran {
     // SAFETY: run queues hold cells that stay allocated while they are scheduled.
     let cell = unsafe { CellPtr::new(header.cast()) };
-    if cell.header().has(bit::ENDED | bit::SLOW | bit::PACED | bit::ABOVE) {
+    if cell.header().has(bit::ENDED | bit::SLOW | bit::TURNS) {
         if cell.header().has(bit::ENDED) {
             return end::dispose(cell);
         }
-        if cell.header().has(bit::ABOVE) {
+        if cell.header().flags.get() & flag::ABOVE != 0 {
             return watermark::run(cell, turn);
         }
         pace(cell, turn);
@@ -153,7 +156,7 @@ unsafe fn run<A: Actor>(header: NonNull<RunHeader>, turn: &mut Turn<'_>) -> Ran 
 /// The turn of one that is slow, or has a budget of its own.
 #[cold]
 fn pace(cell: CellPtr, turn: &mut Turn<'_>) {
-    if cell.header().has(bit::PACED) {
+    if cell.header().flags.get() & flag::PACED != 0 {
         // SAFETY: the turn owns the cell; it is read.
         if let Some(ext) = unsafe { ext::Ext::look(cell) } {
             turn.limit(ext.budget);
@@ -310,6 +313,10 @@ fn take_other<A: Actor>(cell: CellPtr, node: NonNull<Node>) -> bool {
             handle_one::<A>(cell, node)
         }
         tag::NARROWED | tag::NARROWED_CALL => handle_narrowed::<A>(cell, node),
+        tag::TOKEN => match ring::take(cell, node) {
+            Some(node) => handle_one::<A>(cell, node),
+            None => false,
+        },
         _ => start_init::<A>(cell, node),
     }
 }
@@ -389,21 +396,6 @@ fn ends_in_this_turn<A: Actor>(cell: CellPtr) -> bool {
     (const { A::FORM.is_process() }) && end::comes_at_its_await(cell)
 }
 
-/// Ends the process that was told to, or tells it. Called by the owner, with no reference to the cursor alive.
-#[inline]
-pub(crate) fn obey(cell: CellPtr, flags: u32) {
-    // Both come from who ends this process in order, the kill when its time is over: first come, first served.
-    if flags & flag::SHUTDOWN != 0 {
-        let signal = SignalKind::Shutdown;
-        tell_of(cell, || Event::Signalled { pid: cell.pid(), signal });
-        signal::receive_shutdown(cell);
-    }
-    if flags & flag::KILL != 0 {
-        tell_of(cell, || Event::Signalled { pid: cell.pid(), signal: SignalKind::Kill });
-        end::doom(cell, ExitReason::Killed, How::Abrupt);
-    }
-}
-
 /// Whatever is not a message. See the module's picture.
 fn attend<A: Actor>(cell: CellPtr, drained: Drained, turn: &mut Turn<'_>) -> Next {
     let header = cell.header();
@@ -413,6 +405,9 @@ fn attend<A: Actor>(cell: CellPtr, drained: Drained, turn: &mut Turn<'_>) -> Nex
     if flags & flag::TIMEOUT != 0 {
         // SAFETY: the turn owns the cell.
         woken |= unsafe { timeouts::due(cell) };
+    }
+    if flags & flag::WAITERS != 0 {
+        others::let_in(cell);
     }
     if flags & flag::SIGNAL != 0 {
         // Raised behind the drain, perhaps: what it stands for is in the inbox, and comes before the next message.
@@ -450,9 +445,8 @@ fn attend<A: Actor>(cell: CellPtr, drained: Drained, turn: &mut Turn<'_>) -> Nex
                 return Next::Drain;
             }
         }
-        if header.has(bit::CHASED) {
-            // SAFETY: the turn owns the cell.
-            unsafe { deadlock::give_up_chases(cell) };
+        if header.has(bit::CHASED | bit::WAITED) {
+            others::wait(cell);
         }
         header.clear(bit::YIELDED | bit::POLL | bit::LOOKS | bit::CHASED);
         if header.has(bit::URGENT) {

@@ -18,7 +18,7 @@ use whitebeam_sync::{
 };
 
 use crate::{
-    ExitReason, Pid, Relations, Reply, alias, call,
+    ExitReason, Pid, Relations, Reply, alias, bound, call,
     cell::{CellPtr, bit, flag},
     children,
     contain::contain,
@@ -94,7 +94,10 @@ const VT: NodeVt = NodeVt {
 
 fn node(body: Signal) -> NonNull<Node> {
     static PLAIN: NodeVt = VT;
-    let vt = if matches!(body, Signal::Aliased { .. }) { &WITH_MESSAGE } else { &PLAIN };
+    let vt = match &body {
+        Signal::Aliased { message, .. } if message.is_counted() => &WITH_MESSAGE,
+        _ => &PLAIN,
+    };
     let whole = Box::new(SignalNode { node: Node::new(vt), body });
     // SAFETY: a box is not null.
     unsafe { NonNull::new_unchecked(Box::into_raw(whole)) }.cast()
@@ -158,6 +161,9 @@ pub(crate) unsafe fn receive(cell: CellPtr, cursor: &mut Cursor, node: NonNull<N
     if tag != tag::SIGNAL {
         if tag != tag::CHILD_DOWN {
             return lane::receive(cell, cursor, node);
+        }
+        if cell.header().is_bounded() {
+            bound::count_in(cell);
         }
         cell.header().took(1);
         // SAFETY: a CHILD_DOWN node is embedded in the cell of a child of this one.
@@ -255,7 +261,7 @@ pub(crate) unsafe fn receive_late(
         Signal::Link { from } => send_exit(from.ptr(), Some(cell.pid()), reason.clone(), true),
         Signal::Unlink { from, id } => link::receive_unlink(cell, &from, id),
         Signal::Aliased { message, .. } => {
-            cell.header().took(1);
+            cell.header().took(u32::from(message.is_counted()));
             // With the message, which is the user's.
             let _ = contain(|| drop(message));
         }
@@ -362,10 +368,18 @@ pub(crate) fn delivered(
 pub(crate) fn append(cell: CellPtr, cursor: &mut Cursor, message: NonNull<Node>) {
     // SAFETY: the caller gives it up.
     unsafe { cursor.push_back(message) };
+    if cell.header().has(bit::RECEIVING) || cell.header().is_bounded() {
+        appended(cell);
+    }
+}
+
+#[cold]
+fn appended(cell: CellPtr) {
     if cell.header().has(bit::RECEIVING) {
         // No message of the inbox's, by which its body would be polled.
         cell.header().set(bit::POLL);
     }
+    bound::seal(cell);
 }
 
 /// The user's code may have run outside of any handler: replies that it dropped would wait for the end of

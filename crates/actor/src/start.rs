@@ -97,6 +97,7 @@ impl<M: Send + 'static> Start<M> {
         match asked {
             Ok(answer) => Self::answered(answer),
             Err(SendFailure::Restarting) => Self::failed(StartError::Restarting),
+            Err(SendFailure::Full) => Self::failed(StartError::Full),
             Err(_) => Self::failed(StartError::NoSupervisor),
         }
     }
@@ -200,6 +201,8 @@ impl<M> Future for Start<M> {
             // The process ended in its `init`, or the supervisor while the request was with it.
             Err(CallError::Exit(ExitReason::Ignore)) => Err(StartError::Ignore),
             Err(CallError::Exit(reason)) => Err(StartError::Exit(reason)),
+            // Out of the supervisor's mailbox.
+            Err(CallError::Full) => Err(StartError::Full),
             Err(_) => Err(StartError::ShuttingDown),
         })
     }

@@ -23,7 +23,7 @@ use whitebeam_sync::shim::Mutex;
 
 use crate::{
     Name, Pid, RuntimeEvent,
-    cell::{CellPtr, bit},
+    cell::{CellPtr, bit, flag},
     ext::Ext,
 };
 
@@ -157,7 +157,7 @@ pub(crate) fn reached(cell: CellPtr, len: u32) {
     let shared = cell.shared();
     let admitted = shared.watermarks().admit(shared.scheduler().now());
     (watch.is_above, watch.is_told) = (true, admitted.is_some());
-    cell.header().set(bit::ABOVE);
+    note_above(cell);
     if let Some(suppressed) = admitted {
         let watermark = levels_of(cell).high;
         shared.events().tell(|| {
@@ -183,7 +183,7 @@ fn level(cell: CellPtr, len: u32, watermark: u32) -> MailboxLevel {
 #[inline(never)]
 pub(crate) fn run(cell: CellPtr, turn: &mut Turn<'_>) -> Ran {
     // So that the turn is an ordinary one.
-    cell.header().clear(bit::ABOVE);
+    let _ = cell.header().flags.take(flag::ABOVE);
     // SAFETY: the right to run it is the caller's, and used up by this.
     let ran = unsafe { (cell.vt().run.run)(cell.cast(), turn) };
     // Else it may be gone.
@@ -193,15 +193,24 @@ pub(crate) fn run(cell: CellPtr, turn: &mut Turn<'_>) -> Ran {
     ran
 }
 
+/// The end of the next turn looks how long the mailbox is. Called by the owner.
+fn note_above(cell: CellPtr) {
+    cell.header().flags.put(flag::ABOVE);
+    cell.header().set(bit::TURNS);
+}
+
 fn look(cell: CellPtr) {
     let len = cell.header().mailbox_len();
     let Levels { low, .. } = levels_of(cell);
     if len > low {
-        return cell.header().set(bit::ABOVE);
+        return note_above(cell);
     }
     // SAFETY: the turn owns the cell, and no reference into its part is alive.
     let watch = unsafe { &mut Ext::of(cell).watermark };
     watch.is_above = false;
+    if cell.header().flags.get() & flag::PACED == 0 {
+        cell.header().clear(bit::TURNS);
+    }
     if std::mem::take(&mut watch.is_told) {
         cell.shared().events().tell(|| RuntimeEvent::MailboxLow(level(cell, len, low)));
     }

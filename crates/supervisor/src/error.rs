@@ -100,6 +100,8 @@ pub enum ChildError {
     NoSupervisor,
     /// The supervisor is being restarted, or not started yet.
     Restarting,
+    /// The supervisor's mailbox is bounded, and was full: it was not asked.
+    Full,
     /// The supervisor ended with this reason while it was at it.
     Exit(ExitReason),
 }
@@ -109,6 +111,7 @@ impl From<CallError> for ChildError {
         match error {
             CallError::Exit(reason) => ChildError::Exit(reason),
             CallError::Restarting => ChildError::Restarting,
+            CallError::Full => ChildError::Full,
             _ => ChildError::NoSupervisor,
         }
     }
@@ -120,6 +123,7 @@ impl fmt::Display for ChildError {
             ChildError::NotFound => f.write_str("the supervisor has no such child"),
             ChildError::NoSupervisor => f.write_str("the supervisor has ended"),
             ChildError::Restarting => f.write_str("the supervisor is being restarted; try again"),
+            ChildError::Full => f.write_str("the supervisor's mailbox is full; try again"),
             ChildError::Exit(reason) => {
                 write!(f, "the supervisor ended meanwhile ({reason})")
             }

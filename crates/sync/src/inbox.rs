@@ -43,6 +43,9 @@
 //! 4. if the count wrapped, add to `wraps` (a sender whom nothing else keeps the inbox for uses
 //!    [`Inbox::push_last`]); if the word was idle, schedule the owner.
 //!
+//! *push_plain*: as push, but an inbox that is *guarded* is not pushed on either: the caller asks whoever guards it
+//! ([`gate`](crate::gate) for instance), and pushes if it is let in.
+//!
 //! *raise (flags)*: set the flags; CAS the word to the same with `TAG` and not idle; if it was idle,
 //! schedule. *wake*: the same with `WOKEN` and no flags. A CAS is made even when the bit is already
 //! set: only a CAS shows that the bit was *still* set, and joins the release sequence.
@@ -52,7 +55,7 @@
 //! 1. read the word; if newest node and cursor agree and neither sign is set: done, no RMW;
 //! 2. if a sign is set, clear both by `fetch_and` and go on with the word it returned;
 //! 3. if the newest node is new and of a kind that is reused (`detach`), take everything by
-//!    `fetch_and(count)`: the word keeps its count and nothing else, and the cursor stands nowhere;
+//!    `fetch_and(kept)`: the word keeps its count and its guard, and the cursor stands nowhere;
 //! 4. the nodes from the newest down to the cursor, exclusive, by address, are the new ones:
 //!    reverse them; move the cursor to the newest, freeing the node it stood at if that was
 //!    handled; hand the signals over in order, the rest goes to the private FIFO.
@@ -112,15 +115,16 @@
 //!
 //! # Length
 //!
-//! The word counts the messages pushed, mod 2^16; `wraps` counts the times it wrapped. Nothing is
+//! The word counts the messages pushed, mod 2^15; `wraps` counts the times it wrapped. Nothing is
 //! written after settle, so idle and closed words keep the count. Number queued = pushed − taken,
 //! where the owner publishes what it took. Exact when no push is between its CAS and its add to
-//! `wraps` (once in 65,536 messages); in between [`Inbox::length`] corrects itself when the result
-//! would be negative, and else is low by 2^16 for that moment.
+//! `wraps` (once in 32,768 messages); in between [`Inbox::length`] corrects itself when the result
+//! would be negative, and else is low by 2^15 for that moment.
 //!
 //! # Cost
 //!
-//! push, raise, wake: one RMW and its load (raise two RMW). drain: a load; one RMW when a sign was
+//! push, raise, wake: one RMW and its load (raise two RMW). That some inboxes are guarded costs a push on another
+//! nothing: it looks at one bit for both, guarded and closed. drain: a load; one RMW when a sign was
 //! set, one when the newest node is a reused one. settle: one RMW. 16 bytes shared, 28 of the owner.
 //!
 //! The 16 bytes are the senders': while others send, each access of the owner to their line is a transfer
@@ -130,11 +134,13 @@
 //! # Checked by
 //!
 //! loom: `tests/loom_order.rs`, `tests/loom_signs.rs`, `tests/loom_close.rs`, `tests/loom_reuse.rs`.
+//! A guarded one: [`gate`](crate::gate).
 //! Threads: `tests/stress.rs`. One thread, step by step: `tests/steps.rs`.
 
 mod batch;
 mod cursor;
 mod flags;
+mod push;
 mod word;
 
 #[cfg(test)]
@@ -142,6 +148,7 @@ mod tests;
 
 pub use cursor::Cursor;
 pub use flags::Flags;
+pub use push::{Barred, End, Push};
 
 use std::fmt;
 use std::ptr::{self, NonNull};
@@ -149,7 +156,7 @@ use std::ptr::{self, NonNull};
 use crate::node::Node;
 use crate::shim::atomic::{AtomicPtr, AtomicU32, Ordering};
 use batch::{Batch, distribute};
-use word::{CLEAR_SIGNS, CLOSE, COUNT, Signs, Word};
+use word::{CLEAR_SIGNS, CLOSE, COUNT_BITS, KEPT, Signs, Word};
 
 /// The senders' half of an inbox, 16 bytes. The owner's half is a [`Cursor`].
 #[repr(C)]
@@ -164,19 +171,6 @@ pub struct Inbox {
 
 #[cfg(not(loom))]
 const _: () = assert!(size_of::<Inbox>() == 16);
-
-/// What a sender owes after a push, a raise or a wake.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use = "an owner that is not scheduled sleeps over its mail; a closed inbox leaves the node to the caller"]
-pub enum Push {
-    /// Nothing: the owner will see it.
-    Queued,
-    /// The owner was idle, and now belongs to the caller, who must schedule it.
-    Schedule,
-    /// The inbox is closed. Nodes still belong to the caller; what the owner wrote before it
-    /// closed is visible.
-    Closed,
-}
 
 /// What a drain found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -202,83 +196,6 @@ impl Inbox {
 
     fn with(word: Word) -> Self {
         Self { head: AtomicPtr::new(word.0), wraps: AtomicU32::new(0), beside: AtomicU32::new(0) }
-    }
-
-    /// Pushes a chain of nodes, linked from `newest` to `oldest` by [`Node::link`], as one.
-    /// `counted` is the number of its nodes with [`NodeVt::counted`](crate::node::NodeVt).
-    ///
-    /// # Safety
-    ///
-    /// The caller owns the nodes and gives them away unless the answer is [`Push::Closed`]. Each
-    /// pointer is valid for its whole allocation. Payloads may be sent to another thread.
-    #[inline]
-    pub unsafe fn push(&self, newest: NonNull<Node>, oldest: NonNull<Node>, counted: u32) -> Push {
-        // SAFETY: the caller's promise.
-        unsafe { self.publish(newest, oldest, counted, || ()) }
-    }
-
-    /// Pushes one node, for a caller who may only rely on the inbox until it is pushed: who takes it may free
-    /// the inbox at once. Rarely the push is not over then (the count has wrapped), and what `keep` makes
-    /// keeps the inbox until it is.
-    ///
-    /// # Safety
-    ///
-    /// As for [`push`](Self::push).
-    #[inline]
-    pub unsafe fn push_last<K>(&self, node: NonNull<Node>, keep: impl Fn() -> K) -> Push {
-        // SAFETY: the caller owns the node.
-        let counted = u32::from(unsafe { Node::vt(node) }.counted);
-        // SAFETY: the caller's promise; a single node is a chain.
-        unsafe { self.publish(node, node, counted, keep) }
-    }
-
-    /// # Safety
-    ///
-    /// As for [`push`](Self::push).
-    #[inline]
-    unsafe fn publish<K>(
-        &self,
-        newest: NonNull<Node>,
-        oldest: NonNull<Node>,
-        counted: u32,
-        keep: impl Fn() -> K,
-    ) -> Push {
-        if !Word::can_hold(newest.as_ptr()) {
-            address_out_of_range();
-        }
-        let mut word = Word(self.head.load(Ordering::Relaxed));
-        loop {
-            if word.is_closed() {
-                return self.refuse();
-            }
-            // SAFETY: the chain is the caller's until the CAS below succeeds.
-            unsafe { Node::set_next(oldest, word.newest()) };
-            let (pushed, carry) = word.pushed(newest.as_ptr(), counted);
-            let kept = (carry != 0).then(&keep);
-            match self.exchange(word, pushed) {
-                Ok(push) => {
-                    if carry != 0 {
-                        self.carry(carry);
-                        drop(kept);
-                    }
-                    return push;
-                }
-                Err(now) => word = now,
-            }
-        }
-    }
-
-    /// Pushes one node.
-    ///
-    /// # Safety
-    ///
-    /// As for [`push`](Self::push).
-    #[inline]
-    pub unsafe fn push_one(&self, node: NonNull<Node>) -> Push {
-        // SAFETY: the caller owns the node.
-        let counted = u32::from(unsafe { Node::vt(node) }.counted);
-        // SAFETY: the caller's promise; a single node is a chain.
-        unsafe { self.push(node, node, counted) }
     }
 
     /// Sets flags and has the owner look at them: [`Drained::tagged`].
@@ -438,7 +355,7 @@ impl Inbox {
         Word(self.head.load(Ordering::Acquire)).is_idle()
     }
 
-    /// Number of messages ever pushed, mod 2^32. Low by 2^16 while a push that wraps the count in
+    /// Number of messages ever pushed, mod 2^32. Low by 2^15 while a push that wraps the count in
     /// the word is under way; exact when none is.
     #[inline]
     pub fn pushed(&self) -> u32 {
@@ -447,7 +364,7 @@ impl Inbox {
             let count = Word(self.head.load(Ordering::Acquire)).count();
             // The same wraps on both sides of the count: it is not a new `wraps` with an old count.
             if self.wraps.load(Ordering::Relaxed) == wraps {
-                return (wraps << u16::BITS) | count;
+                return (wraps << COUNT_BITS) | count;
             }
         }
     }
@@ -459,7 +376,7 @@ impl Inbox {
         let mut length = self.pushed().wrapping_sub(taken);
         // Taken, hence pushed, but not yet added to `wraps`.
         while length.cast_signed() < 0 {
-            length = length.wrapping_add(1 << u16::BITS);
+            length = length.wrapping_add(1 << COUNT_BITS);
         }
         length
     }
@@ -488,20 +405,6 @@ impl Inbox {
         }
     }
 
-    #[cold]
-    fn refuse(&self) -> Push {
-        // Acquire: pairs with the close that was seen relaxed.
-        let word = Word(self.head.load(Ordering::Acquire));
-        debug_assert!(word.is_closed());
-        Push::Closed
-    }
-
-    #[cold]
-    fn carry(&self, wraps: u32) {
-        // Release: `pushed` reads this first, and then no count older than the push before.
-        self.wraps.fetch_add(wraps, Ordering::Release);
-    }
-
     /// The most frequent drain by far: one message came in, and nothing else. False: it is another
     /// one, and nothing was changed.
     #[inline]
@@ -520,7 +423,7 @@ impl Inbox {
         }
         let position = if vt.detach {
             // Nothing more came in, so this empties the word as `take` would.
-            let emptied = Word(word.0.map_addr(|bits| bits & COUNT));
+            let emptied = Word(word.0.map_addr(|bits| bits & KEPT));
             if self.exchange(word, emptied).is_err() {
                 return false;
             }
@@ -552,7 +455,7 @@ impl Inbox {
         let newest = unsafe { NonNull::new_unchecked(position) };
         // SAFETY: it was pushed, and the owner of the inbox owns what was pushed.
         if unsafe { Node::vt(newest) }.detach {
-            word = Word(self.head.fetch_and(COUNT, Ordering::Acquire));
+            word = Word(self.head.fetch_and(KEPT, Ordering::Acquire));
             signs = signs.with(word.signs());
             position = ptr::null_mut();
         }
@@ -569,12 +472,4 @@ impl fmt::Debug for Inbox {
             .field("pushed", &self.pushed())
             .finish()
     }
-}
-
-/// The word cannot hold the address of a node, and a truncated one would be a wild pointer.
-#[cold]
-#[inline(never)]
-fn address_out_of_range() -> ! {
-    // No unwinding: a push must not fail half way in code that counts on its answer.
-    std::process::abort()
 }

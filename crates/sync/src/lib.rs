@@ -5,6 +5,7 @@
 //! | [`shim`] | atomics, cells, threads and locks: std's own, or loom's under `cfg(loom)` | - |
 //! | [`node`] | the header of everything that can be pushed on an inbox | at the head of the file |
 //! | [`inbox`] | many senders, one owner; one word says what is queued and whether to schedule | at the head of the file |
+//! | [`gate`] | how many may come in, exactly, and nobody past those who wait | at the head of the file |
 //! | [`reply`] | the word between a caller and who answers | at the head of the file |
 //! | [`slab`] | type-stable memory whose slots are named by index and generation | at the head of the file |
 //! | [`parker`] | one thread sleeps until another wakes it | at the head of the file |
@@ -30,6 +31,8 @@ pub mod node;
 
 #[expect(unsafe_code, reason = "an intrusive lock-free list")]
 pub mod inbox;
+
+pub mod gate;
 
 #[expect(unsafe_code, reason = "a cell whose ownership follows a state word")]
 pub mod reply;

@@ -3,7 +3,7 @@
 use std::{cell::Cell, marker::PhantomData, ptr::NonNull, sync::Arc, task::Waker};
 
 use whitebeam_sync::{
-    inbox::Push,
+    inbox::{Barred, Push},
     node::Node,
     reply::{Abandon, Rearm},
     shim::atomic::Ordering,
@@ -11,8 +11,21 @@ use whitebeam_sync::{
 
 use super::{Answer, CallNode, Target, free_node, strays, take_value};
 use crate::{
-    CallError, ExitReason, cell::CellPtr, deadlock::Probe, local, shared::Shared, timeouts,
+    CallError, ExitReason,
+    bound::{self, Queued, Sent, Wish},
+    cell::CellPtr,
+    deadlock::Probe,
+    local, message,
+    shared::Shared,
+    timeouts,
 };
+
+/// Why a request was not sent.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unsent {
+    Closed,
+    Full,
+}
 
 /// The caller's side of a node.
 pub(crate) struct Waiting<T> {
@@ -24,6 +37,8 @@ pub(crate) struct Waiting<T> {
     /// The request is still in the node and was not sent.
     pub(super) unsent: bool,
     done: bool,
+    /// The mailbox is bounded, and the request has not gone past the guard.
+    is_barred: bool,
     _value: PhantomData<T>,
 }
 
@@ -37,7 +52,15 @@ impl<T> Waiting<T> {
     /// The caller's side of a node whose request is there and not sent.
     #[inline]
     pub(super) fn new(node: NonNull<CallNode>, armed: Option<CellPtr>) -> Self {
-        Waiting { node, armed, number: 0, unsent: true, done: false, _value: PhantomData }
+        Waiting {
+            node,
+            armed,
+            number: 0,
+            unsent: true,
+            done: false,
+            is_barred: false,
+            _value: PhantomData,
+        }
     }
 
     fn head(&self) -> &CallNode {
@@ -58,27 +81,56 @@ impl<T> Waiting<T> {
         self.unsent
     }
 
-    /// Sends the request, once. `false`: the process has ended; the request was dropped.
-    pub(crate) fn send(&mut self, to: CellPtr) -> bool {
-        let sent = self.try_send(to);
-        if !sent {
-            self.abandon();
-        }
-        sent
-    }
-
-    /// Sends the request. `false`: the process has ended; the request is still here.
+    /// Sends the request. `false`: it is still here: the process has ended, or its mailbox is
+    /// [bounded](Self::send_bounded).
     pub(crate) fn try_send(&mut self, to: CellPtr) -> bool {
         self.unsent = false;
         let node = self.node.cast::<Node>();
         // SAFETY: the node is fresh, and given up until it is taken.
-        let push = unsafe { to.header().inbox.push_one(node) };
-        if push == Push::Closed {
-            self.unsent = true;
-            return false;
+        let push = unsafe { to.header().inbox.push_one_plain(node) };
+        match push {
+            Ok(push) => {
+                to.follow(push);
+                true
+            }
+            Err(barred) => {
+                self.unsent = true;
+                self.is_barred = barred == Barred::Guarded;
+                false
+            }
         }
-        to.follow(push);
-        true
+    }
+
+    /// Sends the request that was not sent, if that is due to a bound; waits for room if there is none and `waits` says
+    /// so.
+    #[cold]
+    pub(crate) fn send_bounded(
+        &mut self,
+        to: CellPtr,
+        waits: bool,
+    ) -> Result<Option<Queued>, Unsent> {
+        if !std::mem::take(&mut self.is_barred) {
+            return Err(Unsent::Closed);
+        }
+        self.unsent = false;
+        let node = self.node.cast::<Node>();
+        // SAFETY: not sent: this side's.
+        if unsafe { Node::vt(node) }.urgent {
+            // The lane has no bound.
+            let push = message::push_anyway(to, node);
+            self.unsent = push == Push::Closed;
+            to.follow(push);
+            return if self.unsent { Err(Unsent::Closed) } else { Ok(None) };
+        }
+        let wish = if waits { Wish::Wait(None) } else { Wish::Now };
+        let unsent = match bound::send(to, node, wish) {
+            Sent::Done => return Ok(None),
+            Sent::Queued => return Ok(Some(Queued::new(to, node))),
+            Sent::Full | Sent::Dropped => Unsent::Full,
+            Sent::Closed => Unsent::Closed,
+        };
+        self.unsent = true;
+        Err(unsent)
     }
 
     /// Whether it was made by a process.
@@ -191,6 +243,7 @@ impl<T> Waiting<T> {
             // SAFETY: a value was written and is taken once.
             Answer::Value => Ok(unsafe { take_value::<T>(self.node) }),
             Answer::NoReply => Err(CallError::NoReply),
+            Answer::Full => Err(CallError::Full),
             Answer::Exit => {
                 // SAFETY: as for `answer`.
                 let reason = self.head().reason.with_mut(|reason| unsafe { (*reason).take() });

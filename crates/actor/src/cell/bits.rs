@@ -17,6 +17,18 @@ pub(crate) mod flag {
     pub(crate) const NAMED: u32 = 1 << 5;
     /// Attached work was woken, see `work`.
     pub(crate) const WORK: u32 = 1 << 6;
+    /// Senders wait for room, or a ring is to be tidied, see `bound`.
+    pub(crate) const WAITERS: u32 = 1 << 7;
+    /// A message has found the mailbox full that is to end with that.
+    pub(crate) const OVERFLOW: u32 = 1 << 8;
+    /// Its mailbox is bounded: the part has the bound, and the inbox is guarded. Set before it is published, never cleared.
+    pub(crate) const BOUNDED: u32 = 1 << 9;
+    /// The owner's note, with [`bit::TURNS`](super::bit::TURNS): it has a budget of messages of its own, see
+    /// [`Ext::budget`](crate::ext::Ext::budget).
+    pub(crate) const PACED: u32 = 1 << 10;
+    /// As above: each turn is to look how long the mailbox is, which has been longer than its watermark, see
+    /// `watermark`.
+    pub(crate) const ABOVE: u32 = 1 << 11;
     /// The owner's note, for a report: the reason was fixed while a child's end was told.
     pub(crate) const IN_CHILD_DOWN: u32 = 1 << 29;
     /// It was fixed in `terminate`.
@@ -28,7 +40,9 @@ pub(crate) mod flag {
     /// All that say where it was fixed.
     pub(crate) const IN_ANY: u32 = IN_OTHER | IN_WORK;
     /// Those that the run looks after.
-    pub(crate) const RUN: u32 = KILL | SHUTDOWN | SIGNAL | TIMEOUT | WORK;
+    pub(crate) const RUN: u32 = KILL | SHUTDOWN | SIGNAL | TIMEOUT | WORK | WAITERS | OVERFLOW;
+    /// Those of them that a body gives way to: senders it lets in itself.
+    pub(crate) const BODY: u32 = RUN & !WAITERS;
 }
 
 /// Owner's notes, in [`Header::bits`](super::Header::bits).
@@ -88,10 +102,10 @@ pub(crate) mod bit {
     pub(crate) const CHASED: u32 = 1 << 26;
     /// Attached work is to be polled, see `work`.
     pub(crate) const WORK: u32 = 1 << 27;
-    /// It has a budget of messages of its own, see [`Ext::budget`](crate::ext::Ext::budget).
-    pub(crate) const PACED: u32 = 1 << 28;
     /// Something waits in the priority lane, see `lane`.
     pub(crate) const URGENT: u32 = 1 << 22;
-    /// Each turn is to look how long the mailbox is: it has been longer than its watermark, see `watermark`.
-    pub(crate) const ABOVE: u32 = 1 << 23;
+    /// Its turns begin or end with something: the flags `PACED` and `ABOVE` say with what.
+    pub(crate) const TURNS: u32 = 1 << 23;
+    /// Senders waited for room when the owner looked last, and there is a message in its FIFO, see `bound`.
+    pub(crate) const WAITED: u32 = 1 << 28;
 }

@@ -4,6 +4,8 @@
     reason = "naming the cursor of the cell and using it are one access"
 )]
 
+mod segment;
+
 use std::{
     future::Future,
     marker::PhantomData,
@@ -20,9 +22,11 @@ use whitebeam_sync::{
     shim::atomic::Ordering,
 };
 
+use segment::{InSegment, look_in_segment};
+
 use super::Mailbox;
 use crate::{
-    call,
+    bound, call,
     cell::{CellPtr, bit, flag},
     ext::Ext,
     lane, local,
@@ -39,15 +43,18 @@ use crate::{
 /// the clock does.
 const STRIDE: u32 = 8;
 
-/// Where a receive stands: at the last node that it has refused, in the mailbox and in the priority lane. `None`:
-/// before the oldest.
+/// Where a receive stands: at the last node that it has refused, in the mailbox and in the priority lane.
 #[derive(Default)]
 struct At {
-    mailbox: Option<NonNull<Node>>,
+    /// `None`: before the oldest.
+    node: Option<NonNull<Node>>,
+    /// The same in the lane.
     lane: Option<NonNull<Node>>,
+    /// The token behind that node, and the number of the message of its segment that is next, see [`ring`](crate::bound::ring).
+    segment: Option<(NonNull<Node>, u64)>,
 }
 
-// SAFETY: it is followed by the owner of the node only, which a receive looks after at each poll.
+// SAFETY: it is followed by the owner of the nodes only, which a receive looks after at each poll.
 unsafe impl Send for At {}
 
 /// What a walk came to.
@@ -81,12 +88,13 @@ fn look<M: Send + 'static, T>(
     let cell = mailbox.runs();
     let header = cell.header();
     loop {
-        let is_called = pace != Pace::Headlong && header.flags.get() & flag::RUN != 0;
+        let is_called = pace != Pace::Headlong && header.flags.get() & flag::BODY != 0;
         let is_special = header.has(bit::DOOMED | bit::URGENT);
         if is_called || (is_special && header.has(bit::DOOMED)) {
             return Look::Interrupted;
         }
-        let stride = if header.has(bit::SLOW | bit::PACED) { 1 } else { STRIDE };
+        let stride =
+            if header.has(bit::SLOW) || header.flags.get() & flag::PACED != 0 { 1 } else { STRIDE };
         if pace == Pace::Strides && mailbox.looked >= stride {
             return Look::Interrupted;
         }
@@ -107,11 +115,27 @@ fn look<M: Send + 'static, T>(
                 }
             }
         }
+        if at.segment.is_some() {
+            match look_in_segment::<M, T>(cell, at, take) {
+                InSegment::Taken(taken) => return Look::Taken(taken),
+                InSegment::Refused => mailbox.looked = mailbox.looked.saturating_add(1),
+                InSegment::Left => {}
+                InSegment::Nothing => return Look::Nothing,
+            }
+            continue;
+        }
         // SAFETY: the body runs, so this is the owner, and the only reference to the cursor. The receive stands at a
         // node of this FIFO, since it was put there (below), and nothing else takes one out (module text, 5).
-        let Some(node) = (unsafe { cell.cursor().take_behind(at.mailbox) }) else {
+        let Some(node) = (unsafe { cell.cursor().take_behind(at.node) }) else {
             return Look::Nothing;
         };
+        // SAFETY: taken out just above.
+        if unsafe { Node::vt(node) }.tag == tag::TOKEN {
+            // SAFETY: as above: nothing has come between the two.
+            unsafe { cell.cursor().put_behind(at.node, node) };
+            at.segment = Some((node, 0));
+            continue;
+        }
         mailbox.looked = mailbox.looked.saturating_add(1);
         // SAFETY: taken out just above; in a process's FIFO are its messages, `M`s, behind the init node, which is
         // gone when its body runs.
@@ -119,8 +143,8 @@ fn look<M: Send + 'static, T>(
             Ok(taken) => return Look::Taken(taken),
             Err(node) => {
                 // SAFETY: as above: nothing has come between the two. The message is in it again.
-                unsafe { cell.cursor().put_behind(at.mailbox, node) };
-                at.mailbox = Some(node);
+                unsafe { cell.cursor().put_behind(at.node, node) };
+                at.node = Some(node);
             }
         }
     }
@@ -137,7 +161,7 @@ struct Held<M> {
 impl<M> Drop for Held<M> {
     #[inline]
     fn drop(&mut self) {
-        self.cell.header().took(u32::from(self.vt.counted));
+        took(self.cell, u32::from(self.vt.counted));
         if self.vt.tag == tag::CALL {
             // SAFETY: read out by `offer`, and not written back. (If its reply was answered meanwhile, the node waits
             // for this.)
@@ -153,6 +177,24 @@ impl<M> Drop for Held<M> {
             unsafe { self.cell.cursor().retire(self.node) };
         }
     }
+}
+
+/// The body has taken so many messages: there is room for others.
+#[inline]
+fn took(cell: CellPtr, messages: u32) {
+    let header = cell.header();
+    header.took(messages);
+    if header.flags.get() & flag::WAITERS != 0 {
+        let_in(cell);
+    }
+}
+
+#[cold]
+fn let_in(cell: CellPtr) {
+    // Put back if any are left.
+    cell.header().flags.take(flag::WAITERS);
+    // What the body has dropped is answered when it ends or awaits, whatever wakers there are.
+    local::aside(|| bound::attend(cell, false));
 }
 
 /// Shows the message of a node to `take`. `Err`: it was refused, and is in its node again, or in another.
@@ -225,7 +267,7 @@ where
     struct Taken(CellPtr, bool);
     impl Drop for Taken {
         fn drop(&mut self) {
-            self.0.header().took(u32::from(self.1));
+            took(self.0, u32::from(self.1));
         }
     }
     let taken = Taken(cell, vt.counted);
@@ -321,7 +363,7 @@ fn attend_here(cell: CellPtr) {
     });
     cell.note_drained(drained.messages, others_waited);
     // That of a call's timeout is the run's to look at.
-    let flags = header.flags.take(flag::KILL | flag::SHUTDOWN | flag::SIGNAL);
+    let flags = header.flags.take(flag::BODY & !flag::TIMEOUT);
     local::aside(|| run::obey(cell, flags));
     if drained.woken || drained.tagged {
         // What the signs stood for: whatever else the body waits for, and what is left of the flags.
@@ -414,7 +456,7 @@ impl<'a, M: Send + 'static, F> Receive<'a, M, F> {
     fn gives_way(&mut self, cx: &TaskContext<'_>) -> bool {
         let cell = self.mailbox.runs();
         // SAFETY: as in `look`.
-        let is_there = unsafe { cell.cursor().has_behind(self.at.mailbox) }
+        let is_there = unsafe { cell.cursor().has_behind(self.at.node) }
             // SAFETY: as above.
             || unsafe { lane::has_behind(cell, self.at.lane) };
         if self.was_asked || !is_there {

@@ -11,7 +11,7 @@ use std::{
 
 use super::{
     Actor, CellPtr, ExitReason, First, Flow, Next, Node, NonNull, Outcome, Poll, Turn, bit,
-    body_began, call, done, frame, init_done, message, narrow, process, spawn, suspend, tag,
+    body_began, call, done, frame, init_done, message, narrow, process, ring, spawn, suspend, tag,
     unread, work,
 };
 use crate::{
@@ -64,6 +64,8 @@ fn handle_one<A: Actor>(cell: CellPtr, node: NonNull<Node>) -> bool {
         let how = if vt.tag == tag::NARROWED { Delivery::Cast } else { Delivery::Request };
         // SAFETY: as in `run::handle_narrowed`.
         (unsafe { narrow::take::<A::Msg>(cell, node) }, how)
+    } else if vt.tag == tag::TOKEN {
+        return ring::take(cell, node).is_some_and(|node| handle_one::<A>(cell, node));
     } else {
         return start_init::<A>(cell, node);
     };

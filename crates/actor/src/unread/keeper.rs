@@ -22,7 +22,7 @@ use super::{
     reached_next,
 };
 use crate::{
-    ExitReason,
+    ExitReason, bound,
     cell::CellPtr,
     contain::contain,
     local,
@@ -113,6 +113,9 @@ impl Keeper {
         }
         reached_next(cell.shared(), messages.len() as u64);
         for message in messages {
+            if cell.header().is_bounded() {
+                bound::received(cell, true);
+            }
             let node = message.into_node();
             // SAFETY: given up; messages are Send. It does not say itself that it counts, see `kept`.
             let push = unsafe { cell.header().inbox.push(node, node, 1) };

@@ -101,6 +101,7 @@ impl<A: Actor> DynamicRef<A> {
             drop(Guarded::new(args));
             ack.send(Err(match why {
                 SendFailure::Restarting => StartError::Restarting,
+                SendFailure::Full => StartError::Full,
                 _ => StartError::NoSupervisor,
             }));
         }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use futures_util::future::join_all;
-use whitebeam_actor::{ExitReason, SpawnOptions, StartError};
-use whitebeam_supervisor::{ChildError, DynamicSupervisor};
+use futures_util::future::{join_all, poll_immediate};
+use whitebeam_actor::{ExitReason, Overflow, Runtime, SendFailure, SpawnOptions, StartError};
+use whitebeam_supervisor::{Child, ChildError, DynamicSupervisor, PartitionSupervisor, Partitions};
 
 use crate::support::{Event, Gate, Log, Msg, Plain, Setup, everywhere, stop, threaded, told};
 
@@ -196,5 +196,61 @@ fn the_count_is_never_behind_what_was_answered() {
                 assert_eq!(sup.count(), children.len(), "stopped");
             }
         }
+    });
+}
+
+/// A supervisor whose own mailbox is bounded: who asks too much at once is told so.
+#[test]
+fn a_supervisor_with_a_full_mailbox_says_so() {
+    let rt = Runtime::simulated(1).unwrap();
+    rt.block_on(async {
+        for overflow in [Overflow::Reject, Overflow::DropNewest, Overflow::DropOldest] {
+            let log = Log::new();
+            let one = SpawnOptions::new().bounded(1, overflow);
+            let sup = DynamicSupervisor::<Plain>::temporary().options(one);
+            let sup = sup.start(&rt).await.unwrap();
+            // It has not run since: the first one fills the mailbox.
+            let starts = [1, 2, 3].map(|id| sup.start_child(Setup::new(id, &log)));
+            let many = sup.start_children([Setup::new(4, &log)]);
+            let started = join_all(starts).await;
+            let many = many.await;
+            let is_oldest = overflow == Overflow::DropOldest;
+            for (id, started) in started.iter().chain(&many).enumerate() {
+                let has_room = id == if is_oldest { 3 } else { 0 };
+                assert_eq!(started.is_ok(), has_room, "{id} with {overflow:?}");
+                assert!(has_room || matches!(started, Err(StartError::Full)), "{started:?}");
+            }
+            assert_eq!(sup.count(), 1);
+        }
+    });
+}
+
+#[test]
+fn children_are_bounded_by_their_specs() {
+    everywhere(|rt| async move {
+        let (log, gate) = (Log::new(), Gate::new());
+        let setup = Setup::new(1, &log);
+        let partitions = PartitionSupervisor::new(Partitions::exactly(1), move |_| {
+            let one = SpawnOptions::new().bounded(1, Overflow::Reject);
+            Child::new::<Plain>("only", setup.clone()).options(one)
+        });
+        let sup = partitions.start(&rt).await.unwrap();
+        let child = sup.of(&0_u32).clone();
+        child.call(Msg::Who).await.unwrap();
+        child.cast(Msg::Wait(gate.clone())).unwrap();
+        while child.info().unwrap().mailbox_len > 0 {
+            rt.sleep(Duration::from_millis(1)).await;
+        }
+        child.cast(Msg::Exit).unwrap();
+        assert_eq!(child.cast(Msg::Exit).unwrap_err().why(), SendFailure::Full);
+        let mut waits = child.cast_wait(Msg::Exit);
+        assert!(poll_immediate(&mut waits).await.is_none());
+        // An incarnation that ends gives it back: between two there is nobody.
+        rt.exit(&child, ExitReason::Kill);
+        assert_eq!(waits.await.unwrap_err().why(), SendFailure::Restarting);
+        while child.current().is_none() {
+            rt.sleep(Duration::from_millis(1)).await;
+        }
+        assert_eq!(child.info().unwrap().mailbox_bound, Some(1), "the next one as well");
     });
 }

@@ -8,6 +8,8 @@ mod stress;
 #[cfg(loom)]
 mod loom_close;
 #[cfg(loom)]
+mod loom_guard;
+#[cfg(loom)]
 mod loom_order;
 #[cfg(loom)]
 mod loom_reuse;

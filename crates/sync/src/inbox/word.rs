@@ -1,9 +1,13 @@
 //! The inbox word: newest node, count of messages and state in 64 bits.
 //!
 //! ```text
-//!   63 ......... 48 47 .......................... 4   3      2      1     0
-//!  | count mod 2^16 | address of the newest node   | WOKEN CLOSED IDLE   TAG |
+//!   63 ......... 49  48     47 .......................... 4   3      2      1     0
+//!  | count mod 2^15 | CLOSED | address of the newest node   | WOKEN BARRED IDLE   TAG |
 //! ```
+//!
+//! `BARRED` is what a plain push looks at, alone, for two reasons to go another way: the inbox is guarded (set when
+//! it was made, and kept by everyone), or it is closed (set with `CLOSED`). So a guard costs those nothing who send
+//! to an inbox without one; which of the two it is they ask on the other way.
 //!
 //! Nodes are 16-byte aligned, and user addresses are below 2^48 on the targets that are built for
 //! (x86-64 with four levels of pages, AArch64 without tags; with five levels Linux hands out
@@ -21,23 +25,29 @@ const TAG: usize = 1;
 /// Nothing is queued and nobody runs: set by `settle`, cleared by who must then schedule. The
 /// address is null.
 const IDLE: usize = 2;
-/// For good. The address is that of a node that was drained long ago, and means nothing.
-const CLOSED: usize = 4;
+/// Plain pushes are turned away. See the module's text.
+const BARRED: usize = 4;
 /// "Poll again": set by `wake`, cleared by `drain`. Never together with `IDLE`.
 const WOKEN: usize = 8;
 
-const COUNT_BITS: u32 = 16;
+/// For good, and with `BARRED`. The address is that of a node that was drained long ago, and means nothing.
+const CLOSED: usize = 1 << 48;
+
+pub(super) const COUNT_BITS: u32 = 15;
 const COUNT_SHIFT: u32 = usize::BITS - COUNT_BITS;
 
-/// Mask of the count: what is left when the nodes are taken by `fetch_and`.
-pub(super) const COUNT: usize = usize::MAX << COUNT_SHIFT;
+const COUNT: usize = usize::MAX << COUNT_SHIFT;
+/// Bit that `fetch_or` sets to guard.
+pub(super) const GUARD: usize = BARRED;
+/// What is left when the nodes are taken by `fetch_and`.
+pub(super) const KEPT: usize = COUNT | BARRED;
 /// Mask that clears `TAG` and `WOKEN`.
 pub(super) const CLEAR_SIGNS: usize = !(TAG | WOKEN);
 /// Bits that `fetch_or` sets to close.
-pub(super) const CLOSE: usize = CLOSED;
+pub(super) const CLOSE: usize = CLOSED | BARRED;
 
 /// Mask of the address.
-const ADDRESS: usize = !(COUNT | TAG | IDLE | CLOSED | WOKEN);
+const ADDRESS: usize = !(COUNT | CLOSED | TAG | IDLE | BARRED | WOKEN);
 
 /// What the owner is told beside nodes.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -106,6 +116,12 @@ impl Word {
         self.0.addr() & CLOSED != 0
     }
 
+    /// Whether it is guarded or closed.
+    #[inline]
+    pub(super) fn is_barred(self) -> bool {
+        self.0.addr() & BARRED != 0
+    }
+
     #[inline]
     pub(super) fn signs(self) -> Signs {
         Signs(self.0.addr() & (TAG | WOKEN))
@@ -121,8 +137,8 @@ impl Word {
     #[inline]
     pub(super) fn pushed(self, newest: *mut Node, counted: u32) -> (Self, u32) {
         let count = self.count() as usize + counted as usize;
-        let signs = self.signs().0;
-        let word = newest.map_addr(|node| node | signs | (count << COUNT_SHIFT));
+        let kept = self.0.addr() & (TAG | WOKEN | BARRED);
+        let word = newest.map_addr(|node| node | kept | (count << COUNT_SHIFT));
         (Self(word), (count >> COUNT_BITS) as u32)
     }
 
@@ -135,13 +151,13 @@ impl Word {
     /// After a `settle`.
     #[inline]
     pub(super) fn settled(self) -> Self {
-        Self(std::ptr::without_provenance_mut((self.0.addr() & COUNT) | IDLE))
+        Self(std::ptr::without_provenance_mut((self.0.addr() & KEPT) | IDLE))
     }
 
     /// After a `close_if_idle`.
     #[inline]
     pub(super) fn closed(self) -> Self {
-        Self(std::ptr::without_provenance_mut((self.0.addr() & COUNT) | CLOSED))
+        Self(std::ptr::without_provenance_mut((self.0.addr() & KEPT) | CLOSE))
     }
 }
 
@@ -152,6 +168,7 @@ impl fmt::Debug for Word {
             .field("count", &self.count())
             .field("idle", &self.is_idle())
             .field("closed", &self.is_closed())
+            .field("barred", &self.is_barred())
             .field("tagged", &self.signs().is_tagged())
             .field("woken", &self.signs().is_woken())
             .finish()

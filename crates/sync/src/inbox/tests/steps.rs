@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::super::{Cursor, Drained, Inbox, Push};
+use super::super::{Barred, Cursor, Drained, End, Inbox, Push};
 use super::support::{
     MESSAGE, Owner, REQUEST, SIGNAL, Token, free_now, keep, node, number, retire,
 };
@@ -253,7 +253,7 @@ fn the_length_is_exact_beyond_the_bits_of_the_word() {
 #[test]
 fn a_length_asked_between_a_push_and_its_carry_is_not_negative() {
     let inbox = Inbox::scheduled();
-    // As if 65,536 messages had been pushed and handled, and the last push had not yet carried.
+    // As if 65,536 messages (the count came round twice) had been pushed and handled, and the last push had not yet carried.
     assert_eq!(inbox.pushed(), 0);
     assert_eq!(inbox.length(65_536), 0);
     assert_eq!(inbox.length(65_530), 6);
@@ -276,7 +276,7 @@ fn a_push_that_wraps_the_count_keeps_the_inbox_until_it_is_over() {
         // SAFETY: a fresh node, given away.
         let push = unsafe { owner.inbox.push_last(node, || Kept(&owner.inbox, &seen)) };
         assert_eq!(push, Push::Queued);
-        assert_eq!(seen.get(), if number < 65_536 { 0 } else { 65_536 });
+        assert_eq!(seen.get(), number / 32_768 * 32_768);
     }
     owner.run();
     assert_eq!(Token::strong_count(&token), 1);
@@ -364,5 +364,73 @@ fn nodes_leave_and_enter_the_fifo_behind_any_other() {
             assert_eq!(seen, (0..len).chain([10, 11]).collect::<Vec<_>>());
         }
     }
+    assert_eq!(Token::strong_count(&token), 1);
+}
+
+#[test]
+fn a_guard_turns_plain_pushes_away_over_everything_that_happens_to_the_word() {
+    let token = Token::new(());
+    let owner = Owner::idle();
+    let turned_away = || {
+        let fresh = node(&MESSAGE, 0, &token);
+        // SAFETY: a fresh node, given away.
+        let push = unsafe { owner.inbox.push_one_plain(fresh) };
+        if push.is_err() {
+            free_now(fresh);
+        }
+        push
+    };
+    assert_eq!(turned_away(), Ok(Push::Schedule));
+    owner.run();
+    owner.inbox.guard();
+    assert_eq!(turned_away(), Err(Barred::Guarded));
+    for vt in [&MESSAGE, &SIGNAL, &REQUEST] {
+        // Let in, or none of the guard's business. Drained, by whichever way, and settled.
+        assert!(owner.push(node(vt, 1, &token)));
+        assert!(owner.inbox.is_idle());
+        assert_eq!(turned_away(), Err(Barred::Guarded));
+    }
+    assert_eq!(owner.inbox.raise(&owner.raised, 1), Push::Schedule);
+    assert_eq!(turned_away(), Err(Barred::Guarded));
+    assert!(owner.push(node(&REQUEST, 2, &token)) && owner.push(node(&SIGNAL, 3, &token)));
+    owner.run();
+    assert_eq!(turned_away(), Err(Barred::Guarded));
+    assert_eq!(owner.inbox.pushed(), 4, "the plain one, and those let in that count");
+    assert_eq!(owner.inbox.wake(), Push::Schedule);
+    owner.close();
+    assert_eq!(turned_away(), Err(Barred::Closed));
+    assert_eq!(Token::strong_count(&token), 1);
+}
+
+#[test]
+fn an_idle_guarded_inbox_closes() {
+    let inbox = Inbox::idle();
+    inbox.guard();
+    assert!(inbox.is_idle() && !inbox.is_closed());
+    assert!(inbox.close_if_idle());
+    assert!(inbox.is_closed() && !inbox.is_idle());
+}
+
+#[test]
+fn where_the_end_is_as_a_node_sees_it() {
+    let token = Token::new(());
+    let owner = Owner::with(Inbox::scheduled(), |_, node| free_now(node));
+    let first = node(&MESSAGE, 1, &token);
+    assert!(owner.push(first));
+    assert_eq!(owner.inbox.end(first), End::Here);
+    // Drained and not handled: it is still the newest.
+    owner.drain();
+    assert_eq!(owner.inbox.end(first), End::Here);
+    let second = node(&REQUEST, 2, &token);
+    assert!(owner.push(second));
+    assert_eq!(owner.inbox.end(first), End::Elsewhere);
+    assert_eq!(owner.inbox.end(second), End::Here);
+    owner.drain();
+    assert_eq!(owner.inbox.end(second), End::Elsewhere, "reused: nobody stands at it");
+    assert!(owner.settle());
+    assert_eq!(owner.inbox.end(first), End::Idle);
+    assert!(owner.inbox.close_if_idle());
+    assert_eq!(owner.inbox.end(first), End::Closed);
+    owner.dispose();
     assert_eq!(Token::strong_count(&token), 1);
 }

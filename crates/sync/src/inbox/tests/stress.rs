@@ -2,8 +2,9 @@
 
 use std::ptr::NonNull;
 
-use super::super::Inbox;
+use super::super::{Barred, Inbox};
 use super::support::{MESSAGE, Owner, REQUEST, SIGNAL, Token, free_now, node, number};
+use crate::gate::{Entry, Gate};
 use crate::node::Node;
 use crate::shim::atomic::{AtomicPtr, AtomicU32, Ordering};
 use crate::shim::thread;
@@ -147,5 +148,43 @@ fn a_push_against_a_close_is_handled_or_given_back() {
         assert_eq!(owner.logged().len(), accepted.load(Ordering::Relaxed) as usize);
         assert_eq!(owner.dispose(), 0, "an idle inbox is empty");
     }
+    assert_eq!(Token::strong_count(&token), 1);
+}
+
+/// Senders that are turned away try again; each sees how many are inside when it comes in.
+#[test]
+fn no_more_come_through_a_gate_than_there_is_room_for() {
+    const LIMIT: u32 = 3;
+    let token = Token::new(());
+    let owner = Owner::idle();
+    owner.inbox.guard();
+    let gate = Gate::new();
+    let refused = AtomicU32::new(0);
+    thread::scope(|scope| {
+        for sender in 0..SENDERS {
+            let (owner, gate, refused, token) = (&owner, &gate, &refused, token.clone());
+            scope.spawn(move || {
+                for round in 0..ROUNDS {
+                    let fresh = node(&MESSAGE, sender * PER_SENDER + round, &token);
+                    // SAFETY: a fresh node, given away.
+                    let push = unsafe { owner.inbox.push_one_plain(fresh) };
+                    assert_eq!(push, Err(Barred::Guarded));
+                    let taken = || owner.taken.load(Ordering::Relaxed);
+                    while gate.enter(LIMIT, taken) != Entry::Admitted {
+                        refused.fetch_add(1, Ordering::Relaxed);
+                        std::hint::spin_loop();
+                    }
+                    // Not read at one moment: what was taken meanwhile makes it too long by that.
+                    let before = owner.taken.load(Ordering::Acquire);
+                    let inside = owner.inbox.pushed().wrapping_sub(before);
+                    let since = owner.taken.load(Ordering::Acquire).wrapping_sub(before);
+                    assert!(inside <= LIMIT + since, "{inside} are inside");
+                    assert!(owner.push(fresh));
+                }
+            });
+        }
+    });
+    assert_eq!(owner.logged().len() as u32, SENDERS * ROUNDS);
+    drop(owner);
     assert_eq!(Token::strong_count(&token), 1);
 }
