@@ -39,6 +39,7 @@ FIGURES = {
     "W15": ["m_deliveries_per_s"],
     "shutdown": ["start_s", "shutdown_ms", "max_queue_len"],
     "idle": ["cpu_ms"],
+    "overload": ["others_p99_us", "refused", "lost", "max_queue_len"],
     "burst": ["rss_before_mib", "rss_peak_mib", "rss_after_mib", "back_after_s"],
 }
 

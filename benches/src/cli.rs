@@ -12,6 +12,7 @@ use crate::shutdown::children::ChildKind;
 use crate::shutdown::layout::Layout;
 use crate::stress;
 use crate::workloads::burst::Of;
+use crate::workloads::overload::Mailbox;
 use crate::workloads::w10_fairness::{HogKind, Spare};
 
 /// Most workers accepted; more than any machine of today has cores.
@@ -137,6 +138,9 @@ pub(crate) enum Work {
     /// CPU used by 100,000 actors with nothing to do, over 5 s (ms)
     #[command(name = "idle")]
     Idle(Common),
+    /// An actor that gets twice what it can handle, for 10 s, and what others feel of it (us; counts; MiB)
+    #[command(name = "overload")]
+    Overload(WithMailbox),
     /// Memory when 1,000,000 messages were handled, and when 200,000 actors have ended (MiB, s)
     #[command(name = "burst")]
     Burst(Common),
@@ -164,6 +168,17 @@ impl Common {
     pub(crate) fn plan(&self) -> Plan {
         Plan { workers: self.workers, reps: self.reps, scale: self.scale }
     }
+}
+
+/// Options of `overload`.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct WithMailbox {
+    /// The flooded mailbox: bounded:N (refuses), newest:N, oldest:N (drop), or unbounded
+    #[arg(long, value_name = "KIND", default_value = "bounded:1000")]
+    pub(crate) mailbox: Mailbox,
+    /// The options every workload has.
+    #[command(flatten)]
+    pub(crate) common: Common,
 }
 
 /// Options of a workload whose children can be chosen.

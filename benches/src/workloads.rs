@@ -23,6 +23,7 @@ pub(crate) mod w9_big;
 
 pub(crate) mod burst;
 pub(crate) mod idle;
+pub(crate) mod overload;
 
 use std::time::{Duration, Instant};
 
@@ -73,6 +74,9 @@ pub(crate) fn run(work: &Work) -> Result<(Vec<Figure>, bool), Failure> {
         }
         Work::W13(common) => plain(common, w13_kill_backlog::run),
         Work::Idle(common) => plain(common, idle::run),
+        Work::Overload(args) => {
+            Ok((overload::run(&args.common.plan(), args.mailbox)?, args.common.json))
+        }
         Work::Burst(common) => plain(common, burst::run),
     }
 }

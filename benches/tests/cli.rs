@@ -108,7 +108,7 @@ fn list_names_every_workload() {
     let text = stdout("list");
     for id in [
         "shutdown", "W1", "W1b", "W2", "W2s", "W3", "W4", "W5", "W6", "W6x", "W7", "W8", "W8t",
-        "W8b", "W9", "W10", "W11", "W13", "idle", "burst",
+        "W8b", "W9", "W10", "W11", "W13", "idle", "overload", "burst",
     ] {
         let named = text.lines().any(|line| line.split_whitespace().next() == Some(id));
         assert!(named, "{id} is missing:\n{text}");
@@ -203,6 +203,22 @@ fn every_workload_runs_and_has_the_figures_of_its_id() {
         ),
         ("W13", "0.001", &["kill_ms"]),
         ("idle", "0.01", &["cpu_ms"]),
+        (
+            "overload",
+            "0.02",
+            &[
+                "unloaded_p99_us",
+                "others_p99_us",
+                "p99_ratio",
+                "unloaded_call_p99_us",
+                "others_call_p99_us",
+                "sent",
+                "refused",
+                "lost",
+                "max_queue_len",
+                "rss_growth_mib",
+            ],
+        ),
         ("burst", "0.01", &["rss_before_mib", "rss_peak_mib", "rss_after_mib", "back_after_s"]),
     ] {
         let lines = figures(&format!("run {id} --scale {scale} --reps 1"));

@@ -80,6 +80,7 @@ use crate::{
     ext::Part,
     local,
     message::{self, Carried},
+    simulate::{Intervention, Moment},
 };
 use queue::{Place, Queue, Woken};
 use ring::Ring;
@@ -149,17 +150,19 @@ impl Bound {
 
     /// Sends what the guard has turned away. Runs none of the user's code but wakers of those who wait.
     pub(crate) fn send(&self, cell: CellPtr, node: NonNull<Node>, wish: Wish) -> Sent {
+        let seems_full = cell.header().has(bit::OBSERVED) && is_said_to_be_full(cell);
         let (gate, overflow, queue) = match &self.way {
-            Way::Ring(ring) => return ring.send(self, cell, node, wish),
+            Way::Ring(ring) => return ring.send(self, cell, node, wish, seems_full),
             Way::Gate { gate, overflow, queue } => (gate, *overflow, queue),
         };
         let taken = || taken(cell);
-        let entered = match gate.enter(self.limit, taken) {
-            Entry::Admitted => true,
-            Entry::Full => false,
-            // Those first who wait, and then who is here if there is room for all of them.
-            Entry::Behind => matches!(wish, Wish::Now) && self.let_in(cell, true) == LetIn::Me,
-        };
+        let entered = !seems_full
+            && match gate.enter(self.limit, taken) {
+                Entry::Admitted => true,
+                Entry::Full => false,
+                // Those first who wait, and then who is here if there is room for all of them.
+                Entry::Behind => matches!(wish, Wish::Now) && self.let_in(cell, true) == LetIn::Me,
+            };
         if entered {
             return push(cell, node);
         }
@@ -168,7 +171,7 @@ impl Bound {
             if queue.is_closed() {
                 return Sent::Closed;
             }
-            if queue.is_empty() && gate.enter_next(self.limit, taken) {
+            if !seems_full && queue.is_empty() && gate.enter_next(self.limit, taken) {
                 drop(queue);
                 return push(cell, node);
             }
@@ -407,6 +410,14 @@ impl Drop for Queued {
 /// Takes a cast that waits with `node` out of the queue of `cell`.
 pub(crate) fn leave(cell: CellPtr, node: usize, slot: &Slot) -> Option<Carried> {
     of(cell)?.leave(node, || slot.is_waiting())
+}
+
+/// Whether a simulated run wants this message to find no room.
+#[cold]
+fn is_said_to_be_full(cell: CellPtr) -> bool {
+    let intervention =
+        cell.shared().observed().map(|observed| observed.intervention(cell.pid(), Moment::Room));
+    matches!(intervention, Some(Intervention::Full))
 }
 
 /// How many were taken.

@@ -178,10 +178,13 @@ impl Extras {
 
     /// Bounds the mailbox of a process that is not published yet, before anything is put there. Called by its spawner.
     #[cold]
-    pub(crate) fn bound(&self, cell: CellPtr) {
-        if let Some(bound) = self.bound {
-            Bound::install(cell, bound);
-        }
+    pub(crate) fn bound(&self, cell: CellPtr, name: Option<&Name>) {
+        let Some(bound) = self.bound else { return };
+        let bound = bound.with_limit(|limit| match cell.shared().observed() {
+            Some(observed) => observed.mailbox_bound((cell.vt().type_name)(), name, limit),
+            None => limit,
+        });
+        Bound::install(cell, bound);
     }
 
     /// Has a process that is not published yet begin with the others of them. Called by its spawner.

@@ -159,7 +159,7 @@ pub(crate) fn spawn<A: Actor>(
         Ext::set_label(cell, label);
     }
     if let Some(extras) = extras {
-        extras.bound(cell);
+        extras.bound(cell, name.as_ref());
         // SAFETY: nobody else knows the cell.
         extras.apply(cell, unsafe { Ext::of(cell) });
     }

@@ -53,10 +53,14 @@ impl Who {
     }
 
     fn is(&self, process: &Process) -> bool {
+        self.means(process.type_name, process.name.as_deref())
+    }
+
+    fn means(&self, actor: &str, name: Option<&str>) -> bool {
         match &self.0 {
             Kind::Any => true,
-            Kind::Type(type_name) => *type_name == process.type_name,
-            Kind::Name(name) => process.name.as_ref() == Some(name),
+            Kind::Type(type_name) => *type_name == actor,
+            Kind::Name(wanted) => name == Some(&**wanted),
         }
     }
 }
@@ -117,6 +121,8 @@ enum Rule {
     Delay { from: Who, to: Who, most: Duration },
     SlowInit { who: Who, most: Duration },
     FailStart { who: Who, times: u32 },
+    Full { who: Who, times: u32 },
+    Capacity { who: Who, limit: usize },
 }
 
 impl Faults {
@@ -158,6 +164,23 @@ impl Faults {
     /// error, with the reason `Custom("a start that was to fail")`.
     pub fn fail_start(mut self, who: Who, times: u32) -> Self {
         self.rules.push(Rule::FailStart { who, times });
+        self
+    }
+
+    /// Lets a bounded mailbox of those that `who` names be full for a message that comes, `times` times: each time one of
+    /// the next 32 messages that are sent to them. What then becomes of it its
+    /// [policy](whitebeam_actor::Overflow) says. Mailboxes without a bound are left alone, and so is one that drops its
+    /// oldest message and has none.
+    pub fn fill(mut self, who: Who, times: u32) -> Self {
+        self.rules.push(Rule::Full { who, times });
+        self
+    }
+
+    /// Bounds the mailboxes of processes that `who` names and that are bounded to more, to `limit` messages: with
+    /// `Who::any()` and 1 nobody's code may count on room for two. One at least. Mailboxes without a bound are left
+    /// alone: their senders were promised room.
+    pub fn capacity(mut self, who: Who, limit: usize) -> Self {
+        self.rules.push(Rule::Capacity { who, limit: limit.max(1) });
         self
     }
 

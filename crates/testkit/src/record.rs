@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use whitebeam_actor::{
-    ExitReason, Handle, Pid,
+    ExitReason, Handle, Name, Pid,
     simulate::{Event, Intervention, Moment, Observer},
 };
 
@@ -346,6 +346,10 @@ impl State {
 impl Observer for Recorder {
     fn observe(&self, now: Duration, event: Event<'_>) {
         self.state.lock().observe(now, event);
+    }
+
+    fn mailbox_bound(&self, actor: &'static str, name: Option<&Name>, limit: usize) -> usize {
+        self.state.lock().plan.bound(actor, name.and_then(Name::as_str), limit)
     }
 
     fn intervene(&self, pid: Pid, moment: Moment) -> Intervention {

@@ -67,6 +67,11 @@ impl Wanted {
         (self.limit, self.overflow)
     }
 
+    /// The same policy with another limit.
+    pub(crate) fn with_limit(self, limit: impl FnOnce(u32) -> u32) -> Self {
+        Wanted { limit: limit(self.limit), ..self }
+    }
+
     pub(crate) fn check(self) -> Result<(), ZeroBound> {
         if self.limit == 0 { Err(ZeroBound) } else { Ok(()) }
     }

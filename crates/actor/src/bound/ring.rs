@@ -252,6 +252,7 @@ impl Ring {
         cell: CellPtr,
         node: NonNull<Node>,
         wish: Wish,
+        seems_full: bool,
     ) -> Sent {
         let mut woken = Woken::default();
         let mut inner = self.inner.lock();
@@ -271,7 +272,7 @@ impl Ring {
             return Sent::Closed;
         }
         let mut displaced = None;
-        if is_full {
+        if is_full || (seems_full && inner.messages.len() > 1) {
             displaced = inner.messages.pop_front().flatten();
             inner.first += 1;
             if displaced.is_some() {

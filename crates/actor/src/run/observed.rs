@@ -135,7 +135,7 @@ async fn watched(cell: CellPtr, moment: Moment, code: impl Future<Output = Outco
         None => Intervention::Nothing,
     };
     match intervention {
-        Intervention::Nothing => {}
+        Intervention::Nothing | Intervention::Full => {}
         Intervention::Delay(time) => cell.shared().scheduler().sleep(time).await,
         Intervention::Crash(text) => {
             // The place of an earlier panic, which somebody has caught, is not that of this one.

@@ -20,8 +20,15 @@ pub trait Observer: Send + Sync {
     /// Something has happened. `now` is the virtual time since the runtime's start.
     fn observe(&self, now: Duration, event: Event<'_>);
 
-    /// What is to happen to a process before its `init` or before it handles a message. Nothing unless
-    /// overridden.
+    /// How many messages may wait for a process that is about to be made, and is to be bounded to `limit`: so many,
+    /// unless overridden. At least one in any case.
+    fn mailbox_bound(&self, actor: &'static str, name: Option<&Name>, limit: usize) -> usize {
+        let _ = (actor, name);
+        limit
+    }
+
+    /// What is to happen to a process before its `init`, before it handles a message, or before it gets one in a
+    /// bounded mailbox. Nothing unless overridden.
     fn intervene(&self, pid: Pid, moment: Moment) -> Intervention {
         let _ = (pid, moment);
         Intervention::Nothing
@@ -204,6 +211,8 @@ pub enum Moment {
         /// As in [`Event::Delivered`].
         number: Option<u32>,
     },
+    /// Before somebody's message is put into its mailbox, which is bounded. Called by its sender.
+    Room,
 }
 
 /// What is done to a process at a [`Moment`].
@@ -218,6 +227,9 @@ pub enum Intervention {
     Crash(&'static str),
     /// It ends with this reason instead, as if its code had returned it.
     Fail(ExitReason),
+    /// At [`Moment::Room`], where nothing else has an effect: the message finds the mailbox full, whether it is or not.
+    /// (One that drops its oldest must have one.) Who waits for room waits until the receiver has looked.
+    Full,
 }
 
 /// A runtime's observer.
@@ -243,6 +255,17 @@ impl Observed {
         self.observer
             .upgrade()
             .map_or(Intervention::Nothing, |observer| observer.intervene(pid, moment))
+    }
+
+    pub(crate) fn mailbox_bound(
+        &self,
+        actor: &'static str,
+        name: Option<&Name>,
+        limit: u32,
+    ) -> u32 {
+        let Some(observer) = self.observer.upgrade() else { return limit };
+        let bound = observer.mailbox_bound(actor, name, limit as usize);
+        u32::try_from(bound).map_or(limit, |bound| bound.clamp(1, limit))
     }
 
     pub(crate) fn next_wait(&self) -> u64 {

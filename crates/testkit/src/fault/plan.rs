@@ -12,10 +12,13 @@ use whitebeam_actor::{
 };
 
 use super::Rule;
-use crate::record::Processes;
+use crate::record::{Process, Processes};
 
 /// Keeps the draws of faults apart from those of the scheduler, which begin with the same seed.
 const APART: u64 = 0x6661_756c_7473;
+
+/// Messages among which one is drawn that finds no room.
+const FULL_WITHIN: u64 = 32;
 
 /// See the module's text.
 pub(crate) struct Plan {
@@ -29,7 +32,7 @@ pub(crate) struct Plan {
 
 struct Armed {
     rule: Rule,
-    /// Messages until the next crash, that one included.
+    /// Messages until the next crash, or full mailbox, that one included.
     countdown: u64,
 }
 
@@ -39,6 +42,7 @@ impl Plan {
         let mut arm = |rule| {
             let countdown = match &rule {
                 Rule::Crash { within, .. } => rng.range(1..u64::from(*within) + 1),
+                Rule::Full { .. } => rng.range(1..FULL_WITHIN + 1),
                 _ => 0,
             };
             Armed { rule, countdown }
@@ -80,6 +84,9 @@ impl Plan {
         processes: &Processes,
     ) -> Intervention {
         let Some(process) = processes.get(&pid) else { return Intervention::Nothing };
+        if moment == Moment::Room {
+            return self.room(process);
+        }
         let sender = match moment {
             Moment::Message { number: Some(number) } => self.senders.remove(&(pid, number)),
             _ => None,
@@ -119,6 +126,36 @@ impl Plan {
             }
         }
         end.unwrap_or_else(|| delay(held_up))
+    }
+}
+
+impl Plan {
+    /// A message comes to the bounded mailbox of this one.
+    fn room(&mut self, to: &Process) -> Intervention {
+        let mut is_full = false;
+        for armed in &mut self.rules {
+            let Rule::Full { who, times } = &mut armed.rule else { continue };
+            if *times == 0 || !who.is(to) {
+                continue;
+            }
+            if armed.countdown > 1 {
+                armed.countdown -= 1;
+            } else if !is_full {
+                *times -= 1;
+                armed.countdown = self.rng.range(1..FULL_WITHIN + 1);
+                is_full = true;
+            }
+        }
+        if is_full { Intervention::Full } else { Intervention::Nothing }
+    }
+
+    /// How many may wait for a process that is to be bounded to `limit`.
+    pub(crate) fn bound(&self, actor: &str, name: Option<&str>, limit: usize) -> usize {
+        let limits = self.rules.iter().filter_map(|armed| match &armed.rule {
+            Rule::Capacity { who, limit } if who.means(actor, name) => Some(*limit),
+            _ => None,
+        });
+        limits.fold(limit, usize::min)
     }
 }
 

@@ -61,6 +61,7 @@ impl What {
         match intervention {
             Intervention::Delay(time) => Some(What::Fault("is held up", *time)),
             Intervention::Crash(_) => Some(What::Fault("is crashed", Duration::ZERO)),
+            Intervention::Full => Some(What::Fault("is said to have no room", Duration::ZERO)),
             Intervention::Fail(_) => Some(What::Fault("is failed", Duration::ZERO)),
             _ => None,
         }

@@ -2,8 +2,9 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use futures_util::future::poll_immediate;
 use parking_lot::Mutex;
-use whitebeam::prelude::*;
+use whitebeam::{Overflow, SendFailure, prelude::*};
 use whitebeam_testkit::{Faults, Life, Probe, Sim, TestRuntime, Who};
 
 const MILLI: Duration = Duration::from_millis(1);
@@ -182,5 +183,103 @@ fn faults_do_not_take_each_others_place() {
         rt.advance(4 * MILLI).await;
         assert!(probe.take().len() < 3);
         assert_eq!(rt.crashes().len(), 2, "the failed start, and one of three messages");
+    });
+}
+
+/// A node that is held in its handler, and how many more it takes until one is refused.
+async fn room_of(rt: &TestRuntime, options: SpawnOptions, most: u32) -> u32 {
+    let probe = Probe::start(rt).await;
+    let node = rt.with(options).start::<Node>(probe.actor().clone()).await.expect("a node");
+    let refused = (0..most).find_map(|number| node.cast(number).err().map(|error| (number, error)));
+    let Some((number, error)) = refused else { return most };
+    assert_eq!((error.why(), error.into_message()), (SendFailure::Full, number));
+    number
+}
+
+fn bounded(limit: usize) -> SpawnOptions {
+    SpawnOptions::new().bounded(limit, Overflow::Reject)
+}
+
+#[test]
+fn mailboxes_are_no_larger_than_they_are_said_to_be() {
+    let faults = Faults::new().capacity(Who::any(), 2).capacity(Who::named("small"), 1);
+    Sim::new().seeds(4).faults(faults).run(|rt| async move {
+        assert_eq!(room_of(&rt, bounded(8), 9).await, 2);
+        assert_eq!(room_of(&rt, bounded(8).name("small"), 9).await, 1, "the least of several");
+        assert_eq!(room_of(&rt, bounded(1), 9).await, 1, "never larger");
+        assert_eq!(room_of(&rt, SpawnOptions::new(), 9).await, 9, "no bound, no fault");
+    });
+    Sim::new().seeds(1).faults(Faults::new().capacity(Who::any(), 0)).run(|rt| async move {
+        assert_eq!(room_of(&rt, bounded(8), 9).await, 1, "one in any case");
+    });
+}
+
+#[test]
+fn a_mailbox_is_full_for_one_of_the_next_32_messages() {
+    let seen = Mutex::new(BTreeSet::new());
+    let faults = Faults::new().fill(Who::actor::<Node>(), 1);
+    Sim::new().ignore_environment().seeds(256).faults(faults).run(|rt| {
+        let seen = &seen;
+        async move {
+            assert_eq!(room_of(&rt, SpawnOptions::new(), 64).await, 64, "it has no bound");
+            let full_at = room_of(&rt, bounded(64), 64).await;
+            assert!(full_at < 32);
+            seen.lock().insert(full_at);
+            assert_eq!(room_of(&rt, bounded(64), 64).await, 64, "once");
+        }
+    });
+    assert!(seen.into_inner().len() > 28, "drawn from the seed");
+}
+
+#[test]
+fn who_waits_at_a_mailbox_that_is_said_to_be_full_is_let_in() {
+    let waited = Mutex::new(0);
+    let faults = Faults::new().fill(Who::any(), 4);
+    Sim::new().ignore_environment().faults(faults).run(|rt| {
+        let waited = &waited;
+        async move {
+            let probe = Probe::start(&rt).await;
+            let node = rt.with(bounded(64)).start::<Node>(probe.actor().clone()).await;
+            let node = node.expect("a node");
+            for number in 0..40 {
+                let mut sent = node.cast_wait(number);
+                if poll_immediate(&mut sent).await.is_none() {
+                    *waited.lock() += 1;
+                    sent.await.expect("it lives");
+                }
+            }
+            rt.run_until_idle().await;
+            assert_eq!(probe.take(), (0..40).collect::<Vec<_>>());
+        }
+    });
+    assert!(waited.into_inner() > 64);
+}
+
+#[test]
+fn a_full_mailbox_is_dealt_with_by_its_policy() {
+    Sim::new().seeds(16).faults(Faults::new().fill(Who::any(), 1)).run(|rt| async move {
+        for (overflow, dropped) in [(Overflow::DropNewest, 1), (Overflow::DropOldest, 0)] {
+            let probe = Probe::start(&rt).await;
+            let options = SpawnOptions::new().bounded(64, overflow);
+            let node = rt.with(options).start::<Node>(probe.actor().clone()).await.expect("a node");
+            for number in 0..64 {
+                node.cast(number).expect("never refused");
+            }
+            let info = node.info().expect("it lives");
+            assert_eq!((info.dropped, info.mailbox_len as u64), (dropped, 64 - dropped));
+        }
+    });
+    Sim::new().seeds(16).faults(Faults::new().fill(Who::any(), 1)).run(|rt| async move {
+        let probe = Probe::start(&rt).await;
+        let options = SpawnOptions::new().bounded(64, Overflow::DropOldest);
+        let node = rt.with(options).start::<Node>(probe.actor().clone()).await.expect("a node");
+        for number in 0..64 {
+            node.cast(number).expect("never refused");
+        }
+        // Unless it was the first message, which had none before it.
+        let lost = node.info().expect("it lives").dropped;
+        rt.run_until_idle().await;
+        let expected: Vec<u32> = (lost as u32..64).collect();
+        assert_eq!(probe.take(), expected);
     });
 }
