@@ -17,6 +17,7 @@
     reason = "naming a place through a pointer and using it are one access"
 )]
 
+mod heed;
 mod init;
 pub(crate) mod observed;
 mod others;
@@ -45,12 +46,12 @@ use crate::{
     end::{self, How, Left},
     ext,
     frame::{self, First, FrameHdr, Outcome},
-    idle, lane,
     local::Running,
     message::{self, tag},
     named::MessageType,
-    narrow, process, signal, spawn, timeouts, unread, waker, watermark, work,
+    narrow, process, signal, spawn, unread, waker, watermark, work,
 };
+use heed::{BEFORE_MESSAGES, Heeded, before_messages, heed};
 use init::{body_began, init_done, start_init};
 
 /// The tables of an actor's type.
@@ -399,67 +400,19 @@ fn ends_in_this_turn<A: Actor>(cell: CellPtr) -> bool {
 /// Whatever is not a message. See the module's picture.
 fn attend<A: Actor>(cell: CellPtr, drained: Drained, turn: &mut Turn<'_>) -> Next {
     let header = cell.header();
-    let mut woken = drained.woken;
-    let flags = header.flags.take(flag::RUN ^ flag::WORK);
-    obey(cell, flags);
-    if flags & flag::TIMEOUT != 0 {
-        // SAFETY: the turn owns the cell.
-        woken |= unsafe { timeouts::due(cell) };
-    }
-    if flags & flag::WAITERS != 0 {
-        others::let_in(cell);
-    }
-    if flags & flag::SIGNAL != 0 {
-        // Raised behind the drain, perhaps: what it stands for is in the inbox, and comes before the next message.
-        if woken {
-            header.set(bit::POLL);
+    let (mut woken, mut is_over) = (drained.woken, false);
+    // One look at each of the two words says of most that there is nothing of all this.
+    if header.flags.get() & flag::RUN != 0 || header.has(bit::DOOMED | bit::WORK) {
+        match heed::<A>(cell, woken, turn) {
+            Heeded::On { is_woken, is_turn_over } => (woken, is_over) = (is_woken, is_turn_over),
+            Heeded::Now(next) => return next,
         }
-        return Next::Drain;
     }
-    if header.has(bit::DOOMED)
-        && let Some(next) = wind_down::<A>(cell)
-    {
-        return next;
-    }
-    let round = work::attend(cell, turn);
-    if round == work::Round::Broken {
-        return Next::Drain;
-    }
-    let is_over = round == work::Round::TurnOver;
     let Some(frame) = NonNull::new(header.frame.load(Ordering::Relaxed)) else {
-        // SAFETY: the turn owns the cell, and there is no other reference to the cursor.
-        let is_idle = is_over && unsafe { cell.cursor() }.is_empty();
-        // What is neither waits in no queue of messages.
-        if is_idle && !header.has(bit::URGENT | bit::CHILDREN_DOWN) {
-            return Next::Leave(Flow::Again);
+        if is_over || header.has(BEFORE_MESSAGES) {
+            return before_messages::<A>(cell, turn, is_over);
         }
-        if header.has(bit::CHILDREN_DOWN) && header.has(bit::STATE) {
-            if header.has(bit::IDLE) {
-                // SAFETY: the turn owns the cell.
-                unsafe { idle::over(cell) };
-            }
-            // SAFETY: the turn owns the cell, the state is there and no frame borrows it.
-            unsafe { children::deliver(cell) };
-            done(cell, Ok(()));
-            if header.has(bit::DOOMED | bit::IDLE) {
-                return Next::Drain;
-            }
-        }
-        if header.has(bit::CHASED | bit::WAITED) {
-            others::wait(cell);
-        }
-        header.clear(bit::YIELDED | bit::POLL | bit::LOOKS | bit::CHASED);
-        if header.has(bit::URGENT) {
-            // SAFETY: the turn owns the cell; no reference to its cursor or its part is alive.
-            unsafe { lane::bring(cell) };
-        }
-        // SAFETY: the turn owns the cell, and has just drained its inbox.
-        if header.has(bit::IDLE) && unsafe { idle::waits(cell) } {
-            return at_rest(cell);
-        }
-        if header.has(bit::OBSERVED) {
-            return observed::next_message::<A>(cell, turn);
-        }
+        header.clear(bit::YIELDED | bit::POLL | bit::LOOKS);
         return Next::Messages;
     };
     if const { A::FORM.is_process() } {
