@@ -100,8 +100,10 @@ enum Way {
 
 /// What a sender wants that was turned away by the guard.
 pub(crate) enum Wish {
-    /// To send now or not at all.
+    /// To send now, or what the policy says.
     Now,
+    /// To send now or not at all: the sender would wait for itself.
+    Room,
     /// To wait for room if there is none. With a slot it is told there; without, its message is a request, and the
     /// answer tells it.
     Wait(Option<Arc<Slot>>),
@@ -161,7 +163,9 @@ impl Bound {
                 Entry::Admitted => true,
                 Entry::Full => false,
                 // Those first who wait, and then who is here if there is room for all of them.
-                Entry::Behind => matches!(wish, Wish::Now) && self.let_in(cell, true) == LetIn::Me,
+                Entry::Behind => {
+                    !matches!(wish, Wish::Wait(_)) && self.let_in(cell, true) == LetIn::Me
+                }
             };
         if entered {
             return push(cell, node);
@@ -180,6 +184,12 @@ impl Bound {
             drop(queue);
             cell.raise(flag::WAITERS);
             return Sent::Queued;
+        }
+        if cell.is_ended() {
+            return Sent::Closed;
+        }
+        if matches!(wish, Wish::Room) {
+            return Sent::Full;
         }
         match overflow {
             Overflow::DropNewest => {
@@ -339,7 +349,8 @@ fn ring_of<'a>(cell: CellPtr) -> Option<&'a Ring> {
     }
 }
 
-/// Messages that wait in a bounded mailbox: never more than its limit, but for ends of children. Any thread may ask.
+/// Messages that wait in a bounded mailbox: never more than its limit, but for what nobody had to let in. (With a ring
+/// and some of that, one that is on its way to its handler may be counted still.) Any thread may ask.
 #[cold]
 pub(crate) fn length(header: &Header) -> u32 {
     match Part::bound(header) {

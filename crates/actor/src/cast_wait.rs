@@ -27,7 +27,7 @@ use crate::{
 /// It has no timeout: race it against a [`Sleep`](crate::Sleep).
 ///
 /// # Errors
-/// As for [`ActorRef::cast`] and [`ChildRef::cast`]: the message comes back, also when the process ends while this
+/// As for [`ActorRef::cast`], [`ChildRef::cast`] and [`NamedRef::cast`]: the message comes back, also when the process ends while this
 /// waits. `Restarting` is not waited for: an incarnation that ends gives the message back.
 ///
 /// `Full` at once, if a handler awaits room in its own actor's mailbox: that would be for ever. (Not in the process form,
@@ -82,10 +82,13 @@ impl<'a, M: Send + 'static> CastWait<'a, M> {
         let Some(handle) = self.to.runtime() else {
             // Nobody is there to wait for.
             let noop = &mut TaskContext::from_waker(std::task::Waker::noop());
-            return match Pin::new(&mut self).poll(noop) {
-                Poll::Ready(sent) => sent,
-                Poll::Pending => self.blocking(),
-            };
+            loop {
+                if let Poll::Ready(sent) = Pin::new(&mut self).poll(noop) {
+                    return sent;
+                }
+                // It waited for one that is about to end: that tells it in a moment.
+                std::thread::yield_now();
+            }
         };
         let scheduler = handle.shared().scheduler();
         assert!(

@@ -381,14 +381,18 @@ impl CellPtr {
         if !others_waited && messages <= high && messages < watermark {
             return;
         }
-        let len = header.inbox.pushed().wrapping_sub(header.taken.load(Ordering::Relaxed));
-        if len > u32::MAX / 2 {
-            return;
-        }
+        let len = header.mailbox_len();
         if len > high {
             header.high.store(len, Ordering::Relaxed);
         }
         if len >= watermark {
+            watermark::reached(self, len);
+        }
+    }
+
+    /// Of a mailbox into which nothing is drained that would be noted: so many wait. Called by the owner.
+    pub(crate) fn note_waiting(self, len: u32) {
+        if len >= watermark::level_of(self) {
             watermark::reached(self, len);
         }
     }

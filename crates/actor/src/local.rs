@@ -233,13 +233,18 @@ pub(crate) fn frame() -> *mut FrameHdr {
 
 /// Runs `f` while replies that are dropped are answered with `reason`.
 pub(crate) fn dying<R>(reason: &ExitReason, f: impl FnOnce() -> R) -> R {
-    struct Reset(*const ExitReason);
+    struct Reset(*const ExitReason, bool);
     impl Drop for Reset {
         fn drop(&mut self) {
-            LOCAL.with(|local| local.dying.set(self.0));
+            LOCAL.with(|local| {
+                local.dying.set(self.0);
+                local.overflows.set(self.1);
+            });
         }
     }
-    let _reset = LOCAL.with(|local| Reset(local.dying.replace(reason)));
+    // The inner one counts, of this and of `overflowing`.
+    let _reset =
+        LOCAL.with(|local| Reset(local.dying.replace(reason), local.overflows.replace(false)));
     f()
 }
 

@@ -142,6 +142,9 @@ impl<M: Send + 'static> NamedRef<M> {
 
     /// Sends a message to whoever has the name when the future is first polled, and waits for room in its mailbox if that
     /// is full, see [`ActorRef::cast_wait`].
+    ///
+    /// # Errors
+    /// As for [`cast`](Self::cast), when the future is awaited; but a full mailbox is waited for.
     pub fn cast_wait(&self, msg: M) -> CastWait<'_, M> {
         CastWait::new(To::Named(self), msg)
     }

@@ -63,8 +63,8 @@ impl SpawnOptions {
     /// in the process form: a receive by choice leaves those in the mailbox that it refuses). Signals, messages that
     /// are born of them, of timers or of the process's own doing, and what comes through an [`Alias`](crate::Alias),
     /// are never refused, dropped or counted. Nor is what comes by [priority](crate::PriorityRef) or was
-    /// [kept](crate::Unread::keep) ever refused or dropped; but it takes up room. Unless this is said, a mailbox has no
-    /// bound.
+    /// [kept](crate::Unread::keep) ever refused or dropped; but it takes up room (not with [`Overflow::DropOldest`]). Unless
+    /// this is said, a mailbox has no bound.
     ///
     /// A sender may wait for room: [`ActorRef::cast_wait`](crate::ActorRef::cast_wait),
     /// [`Call::wait_for_room`](crate::Call::wait_for_room). First come first served, and nobody comes in before those

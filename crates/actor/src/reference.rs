@@ -279,17 +279,17 @@ impl<M: Send + 'static> Unsent<M> {
         decided(sent, node, is_narrowed)
     }
 
-    /// As [`send`](Self::send), or waits for room: for ever, if that is the handler whose mailbox it is. So that one is
-    /// refused.
+    /// Sends it, or waits for room: for ever, if that is the handler whose mailbox it is. So that one is refused.
     pub(crate) fn wait(self, cell: CellPtr, waker: &Waker) -> Result<Option<InLine>, SendError<M>> {
-        let is_own = Probe::polled_in(waker) == Some(cell) && !cell.vt().is_process;
-        if is_own || cell.is_ended() {
-            return self.send(cell).map(|()| None);
+        if cell.is_ended() {
+            return Err(self.refused(&SendFailure::NoProc));
         }
+        let is_own = Probe::polled_in(waker) == Some(cell) && !cell.vt().is_process;
         let Unsent { message, is_narrowed, .. } = self;
         let slot = Slot::new(waker.clone());
         let node = message.into_node();
-        match bound::send(cell, node, Wish::Wait(Some(slot.clone()))) {
+        let wish = if is_own { Wish::Room } else { Wish::Wait(Some(slot.clone())) };
+        match bound::send(cell, node, wish) {
             Sent::Queued => {
                 Ok(Some(InLine { cell: cell.to_ref(), node: node.addr().get(), slot, is_narrowed }))
             }

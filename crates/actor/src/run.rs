@@ -402,7 +402,7 @@ fn attend<A: Actor>(cell: CellPtr, drained: Drained, turn: &mut Turn<'_>) -> Nex
     let header = cell.header();
     let (mut woken, mut is_over) = (drained.woken, false);
     // One look at each of the two words says of most that there is nothing of all this.
-    if header.flags.get() & flag::RUN != 0 || header.has(bit::DOOMED | bit::WORK) {
+    if header.flags.get() & flag::RUN != 0 || header.has(bit::DOOMED | bit::WORK | bit::WAITED) {
         match heed::<A>(cell, woken, turn) {
             Heeded::On { is_woken, is_turn_over } => (woken, is_over) = (is_woken, is_turn_over),
             Heeded::Now(next) => return next,

@@ -150,6 +150,14 @@ pub(crate) fn send_exit(to: CellPtr, from: Option<Pid>, reason: ExitReason, link
     }
 }
 
+/// The DOWN of a child, which counts in the mailbox's length, is taken.
+fn took_down(cell: CellPtr) {
+    if cell.header().is_bounded() {
+        bound::count_in(cell);
+    }
+    cell.header().took(1);
+}
+
 /// Takes a signal's effect on `cell`, in the drain of its owner's run. Panics in the user's code that it runs
 /// (constructors of messages, destructors of what a signal carried) end here.
 ///
@@ -162,10 +170,7 @@ pub(crate) unsafe fn receive(cell: CellPtr, cursor: &mut Cursor, node: NonNull<N
         if tag != tag::CHILD_DOWN {
             return lane::receive(cell, cursor, node);
         }
-        if cell.header().is_bounded() {
-            bound::count_in(cell);
-        }
-        cell.header().took(1);
+        took_down(cell);
         // SAFETY: a CHILD_DOWN node is embedded in the cell of a child of this one.
         unsafe { children::receive_down(cell, node) };
         return answer_dropped(cell);
@@ -248,7 +253,7 @@ pub(crate) unsafe fn receive_late(
         if tag != tag::CHILD_DOWN {
             return lane::receive(cell, cursor, node);
         }
-        cell.header().took(1);
+        took_down(cell);
         // SAFETY: a CHILD_DOWN node is embedded in the cell of a child of this one.
         unsafe { children::receive_down(cell, node) };
         return;

@@ -10,8 +10,8 @@
 //!
 //! The owner looks: where it compares the length with the longest one so far anyway, at each drain that has brought
 //! more than [`NOTED`] messages or others on top of what waited. So it is not found while a handler does not come
-//! back; who walks all processes finds that. While the mailbox is above, the bit `ABOVE` has the run call [`run`], which
-//! looks once a turn. An ordinary turn pays nothing: the bit is one of those that it looks at first.
+//! back; who walks all processes finds that. While the mailbox is above, the flag `ABOVE` and
+//! the bit `TURNS` have the run call [`run`], which looks once a turn. An ordinary turn pays nothing: the bit is one of those that it looks at first.
 #![expect(unsafe_code, reason = "the owner's part of a cell is reached by pointer")]
 //!
 //! At most [`MAILBOX_EVENTS_PER_SECOND`] are told in a second; how many were not is told with the next.

@@ -145,7 +145,7 @@ fn the_lane_of_one_that_is_not_there_answers_at_once() {
 }
 
 #[test]
-fn kept_messages_come_in_beyond_the_bound_and_take_up_room() {
+fn kept_messages_come_in_beyond_the_bound() {
     everywhere(|rt| async move {
         for overflow in [Overflow::Reject, Overflow::DropOldest] {
             let options =

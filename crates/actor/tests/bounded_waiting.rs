@@ -15,7 +15,7 @@ use futures_util::future::{join_all, poll_immediate};
 use support::{everywhere, threaded};
 use whitebeam_actor::{
     Actor, ActorRef, Answered, CallError, ChildRef, ChildSlot, Context, ExitReason, Handle,
-    Mailbox, Overflow, Reply, SendFailure, SpawnOptions, oneshot,
+    Mailbox, Overflow, PriorityRef, Reply, SendFailure, SpawnOptions, Status, oneshot,
 };
 
 /// Every policy: who waits, waits with each.
@@ -409,11 +409,14 @@ fn a_handler_that_waits_for_room_in_its_own_mailbox_is_refused() {
         }
     }
     everywhere(|rt| async move {
-        let (reply, why) = oneshot();
-        let bound = SpawnOptions::new().bounded(1, Overflow::Reject);
-        let own = rt.with(bound).start::<Own>(reply).await.expect("starts");
-        assert_eq!(why.await.expect("told"), SendFailure::Full);
-        drop(own);
+        for overflow in ALL {
+            let (reply, why) = oneshot();
+            let bound = SpawnOptions::new().bounded(1, overflow);
+            let own = rt.with(bound).start::<Own>(reply).await.expect("starts");
+            assert_eq!(why.await.expect("told"), SendFailure::Full, "{overflow:?}");
+            let info = own.info().expect("no policy was applied");
+            assert_eq!(info.dropped, 0, "{overflow:?}");
+        }
     });
 }
 
@@ -535,5 +538,113 @@ fn two_who_call_each_other_and_wait_for_room_are_told_of_the_deadlock() {
             .count();
         assert!(found >= 1, "{answers:?}");
         assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+    });
+}
+
+/// Waits for what it is sent.
+struct Waits(u32);
+
+enum Wait {
+    For(Answered<()>),
+    Told(Reply<u32>),
+    Lane(Reply<PriorityRef<Wait>>),
+}
+
+impl Actor for Waits {
+    type Args = ();
+    type Msg = Wait;
+    async fn init((): (), _: &mut Context<Self>) -> Result<Self, ExitReason> {
+        Ok(Waits(0))
+    }
+    async fn handle(&mut self, msg: Wait, cx: &mut Context<Self>) -> Result<(), ExitReason> {
+        match msg {
+            Wait::For(until) => {
+                let _ = until.await;
+                self.0 += 1;
+            }
+            Wait::Told(reply) => reply.send(self.0),
+            Wait::Lane(reply) => reply.send(cx.priority_ref()),
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn room_made_by_a_message_whose_handler_suspends_is_room() {
+    everywhere(|rt| async move {
+        for overflow in ALL {
+            let options = SpawnOptions::new().bounded(1, overflow);
+            let waits = rt.with(options).start::<Waits>(()).await.expect("starts");
+            let [(first, until_first), (second, until_second)] = [oneshot(), oneshot()];
+            waits.cast_wait(Wait::For(until_first)).await.expect("there is room");
+            waits.cast_wait(Wait::For(until_second)).await.expect("there will be");
+            let mut told = waits.call(Wait::Told).wait_for_room().into_future();
+            assert!(poll_immediate(&mut told).await.is_none(), "it is held");
+            let mut third = waits.cast_wait(Wait::For(oneshot().1));
+            assert!(poll_immediate(&mut third).await.is_none(), "it is full");
+            first.send(());
+            // The second one suspends, and has left its place to the call: nothing else is needed for that.
+            let look = || waits.info().expect("it lives");
+            while (look().handled, look().mailbox_len) != (2, 1) {
+                support::yield_now().await;
+            }
+            second.send(());
+            assert_eq!(told.await.expect("it lives"), 2, "{overflow:?}");
+            third.await.expect("there is room in the end");
+        }
+    });
+}
+
+#[test]
+fn a_handler_may_wait_for_who_waits_for_room() {
+    everywhere(|rt| async move {
+        for overflow in ALL {
+            let options = SpawnOptions::new().bounded(1, overflow);
+            let waits = rt.with(options).start::<Waits>(()).await.expect("starts");
+            let [(first, until_first), (second, until_second)] = [oneshot(), oneshot()];
+            waits.cast_wait(Wait::For(until_first)).await.expect("there is room");
+            waits.cast_wait(Wait::For(until_second)).await.expect("there will be");
+            let (sender, other) = oneshot();
+            rt.spawn_fn({
+                let waits = waits.clone();
+                move |_: Mailbox<()>| async move {
+                    waits.cast_wait(Wait::For(oneshot().1)).await?;
+                    // Only now may the second handler end.
+                    second.send(());
+                    sender.send(());
+                    Ok(())
+                }
+            });
+            first.send(());
+            other.await.expect("it came in behind the second, which waits for that");
+        }
+    });
+}
+
+#[test]
+fn who_waits_behind_a_priority_message_is_let_in() {
+    everywhere(|rt| async move {
+        for overflow in ALL {
+            let options = SpawnOptions::new().bounded(1, overflow).priority_lane();
+            let waits = rt.with(options).start::<Waits>(()).await.expect("starts");
+            let lane = waits.call(Wait::Lane).await.expect("it lives");
+            let (first, until) = oneshot();
+            waits.cast_wait(Wait::For(until)).await.expect("there is room");
+            while !waits.info().expect("it lives").is_suspended {
+                support::yield_now().await;
+            }
+            lane.cast(Wait::For(oneshot().1)).expect("never refused");
+            lane.cast(Wait::For(oneshot().1)).expect("never refused");
+            while waits.info().expect("it lives").status == Status::Running {
+                support::yield_now().await;
+            }
+            let mut last = waits.cast_wait(Wait::For(oneshot().1));
+            let _ = poll_immediate(&mut last).await;
+            first.send(());
+            // Nobody else sends anything.
+            while waits.info().expect("it lives").handled < 5 {
+                support::yield_now().await;
+            }
+        }
     });
 }

@@ -11,7 +11,7 @@ use support::{
 };
 use whitebeam_actor::{
     ActorRef, Builder, Handle, MAILBOX_EVENTS_PER_SECOND, MAILBOX_HIGH, MAILBOX_LOW, MailboxLevel,
-    Pid, Runtime, RuntimeEvent, SpawnOptions, oneshot,
+    Overflow, Pid, Runtime, RuntimeEvent, SpawnOptions, oneshot,
 };
 
 type Do = support::puppet::Do<false>;
@@ -261,4 +261,22 @@ fn a_hook_that_panics_or_sends_does_no_harm() {
             assert_eq!(handle.event_counts().panics, 2);
         });
     }
+}
+
+#[test]
+fn a_bounded_mailbox_is_told_of_as_well() {
+    let set = |builder: Builder| builder.mailbox_watermark(300, 20);
+    built(set, async |rt, told| {
+        for overflow in [Overflow::Reject, Overflow::DropNewest, Overflow::DropOldest] {
+            told.lock().clear();
+            let puppet = start(&rt, SpawnOptions::new().bounded(500, overflow)).await;
+            flood(&rt, &puppet, 250).await;
+            assert_eq!(counted(&told), (0, 0), "below, {overflow:?}");
+            flood(&rt, &puppet, 400).await;
+            assert_eq!(counted(&told), (1, 1), "{overflow:?}");
+            let [Seen::High(high), ..] = &told.lock()[..] else { panic!("told") };
+            assert!((300..=410).contains(&high.len), "{high:?}");
+            support::puppet::kill(&rt, puppet.pid()).await;
+        }
+    });
 }

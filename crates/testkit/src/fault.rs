@@ -148,7 +148,8 @@ impl Faults {
     ///
     /// What the receiver has behind such a message waits with it, as behind a slow handler: no order comes about
     /// that could not in a real run. Signals act meanwhile. Messages that a handler of `from` sends are known to
-    /// be its own, those of a task it started are not.
+    /// be its own, those of a task it started are not; nor are those to a mailbox that drops its oldest messages, or
+    /// that have waited for room.
     pub fn delay(mut self, from: Who, to: Who, most: Duration) -> Self {
         self.rules.push(Rule::Delay { from, to, most });
         self

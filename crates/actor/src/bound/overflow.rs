@@ -25,7 +25,8 @@ pub enum Overflow {
     Reject,
     /// The message that comes is dropped.
     DropNewest,
-    /// The message that has waited longest is dropped. Each message costs a lock, at both ends.
+    /// The message that has waited longest is dropped. Each message costs a lock, at both ends. It is dropped by the
+    /// sender: a destructor that casts to the same mailbox drops the next one there, and so on.
     DropOldest,
     /// The sender is refused, and the receiver ends as by an exit signal that cannot be trapped: at once, without
     /// `terminate`, with [`ExitReason::MailboxOverflow`].

@@ -260,6 +260,10 @@ impl Ring {
             return Sent::Closed;
         }
         let is_full = inner.is_full(bound.limit);
+        if is_full && matches!(wish, Wish::Room) {
+            return Sent::Full;
+        }
+        let is_plain = matches!(wish, Wish::Now);
         if let Wish::Wait(slot) = wish
             && is_full
         {
@@ -272,7 +276,7 @@ impl Ring {
             return Sent::Closed;
         }
         let mut displaced = None;
-        if is_full || (seems_full && inner.messages.len() > 1) {
+        if is_full || (seems_full && is_plain && inner.messages.len() > 1) {
             displaced = inner.messages.pop_front().flatten();
             inner.first += 1;
             if displaced.is_some() {
@@ -372,6 +376,7 @@ impl Ring {
 pub(crate) fn take(cell: CellPtr, token: NonNull<Node>) -> Option<NonNull<Node>> {
     let (bound, ring) = both(cell)?;
     let mut woken = Woken::default();
+    cell.note_waiting(ring.len.load(Ordering::Relaxed));
     let mut inner = ring.inner.lock();
     debug_assert!(inner.place_of(token) == Some(0));
     let mut numbers = inner.numbers(0);

@@ -15,7 +15,7 @@ use crate::{
     bound::{self, Queued, Sent, Wish},
     cell::CellPtr,
     deadlock::Probe,
-    local, message,
+    lane, local, message,
     shared::Shared,
     timeouts,
 };
@@ -119,7 +119,10 @@ impl<T> Waiting<T> {
             // The lane has no bound.
             let push = message::push_anyway(to, node);
             self.unsent = push == Push::Closed;
-            to.follow(push);
+            match push {
+                Push::Queued => lane::announce(to),
+                push => to.follow(push),
+            }
             return if self.unsent { Err(Unsent::Closed) } else { Ok(None) };
         }
         let wish = if waits { Wish::Wait(None) } else { Wish::Now };

@@ -115,7 +115,24 @@ fn look<M: Send + 'static, T>(
                 }
             }
         }
-        if at.segment.is_some() {
+        let mut node = None;
+        if at.segment.is_none() {
+            // SAFETY: the body runs, so this is the owner, and the only reference to the cursor. The receive stands at
+            // a node of this FIFO, since it was put there (below), and nothing else takes one out (module text, 5).
+            let Some(next) = (unsafe { cell.cursor().take_behind(at.node) }) else {
+                return Look::Nothing;
+            };
+            // SAFETY: taken out just above.
+            if unsafe { Node::vt(next) }.tag == tag::TOKEN {
+                // SAFETY: as above: nothing has come between the two.
+                unsafe { cell.cursor().put_behind(at.node, next) };
+                // Looked at before anything else is done: from then on the token stays where it is.
+                at.segment = Some((next, 0));
+            } else {
+                node = Some(next);
+            }
+        }
+        let Some(node) = node else {
             match look_in_segment::<M, T>(cell, at, take) {
                 InSegment::Taken(taken) => return Look::Taken(taken),
                 InSegment::Refused => mailbox.looked = mailbox.looked.saturating_add(1),
@@ -123,19 +140,7 @@ fn look<M: Send + 'static, T>(
                 InSegment::Nothing => return Look::Nothing,
             }
             continue;
-        }
-        // SAFETY: the body runs, so this is the owner, and the only reference to the cursor. The receive stands at a
-        // node of this FIFO, since it was put there (below), and nothing else takes one out (module text, 5).
-        let Some(node) = (unsafe { cell.cursor().take_behind(at.node) }) else {
-            return Look::Nothing;
         };
-        // SAFETY: taken out just above.
-        if unsafe { Node::vt(node) }.tag == tag::TOKEN {
-            // SAFETY: as above: nothing has come between the two.
-            unsafe { cell.cursor().put_behind(at.node, node) };
-            at.segment = Some((node, 0));
-            continue;
-        }
         mailbox.looked = mailbox.looked.saturating_add(1);
         // SAFETY: taken out just above; in a process's FIFO are its messages, `M`s, behind the init node, which is
         // gone when its body runs.

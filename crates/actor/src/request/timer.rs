@@ -19,7 +19,6 @@ pub(super) enum Timer {
     None,
     /// The running cell looks after it, see [`timeouts`].
     Lazy(CellPtr),
-    Own(Sleep),
     /// Behind a pointer, so that a future of a call does not pay for what few have.
     Rare(Box<Rare>),
 }
@@ -27,6 +26,8 @@ pub(super) enum Timer {
 pub(super) enum Rare {
     /// In the simulation, with a timeout or without.
     Simulated(Box<simulate::ReplyWait>),
+    /// Nobody else looks after it: the call is awaited by no handler.
+    Own(Sleep),
     /// Not sent yet; waits for room if there is none.
     Patient,
     /// The request waits for room, or has come in since; and the timer.
@@ -51,7 +52,7 @@ impl Rare {
         match self {
             Rare::Simulated(reply) => reply.gives_way(cx),
             Rare::InLine(_, Timer::Rare(rare)) => rare.gives_way(cx),
-            Rare::InLine(..) | Rare::Patient => false,
+            Rare::InLine(..) | Rare::Patient | Rare::Own(_) => false,
         }
     }
 }
@@ -112,7 +113,7 @@ impl<M, T> CallFuture<'_, M, T> {
             return Timer::rare(Rare::Simulated(wait));
         }
         self.watch(cx);
-        sleep.map_or(Timer::None, Timer::Own)
+        sleep.map_or(Timer::None, |sleep| Timer::rare(Rare::Own(sleep)))
     }
 
     /// Whether it waits for so long that it may be called a deadlock.
@@ -142,9 +143,9 @@ impl<M, T> CallFuture<'_, M, T> {
                 self.timer = self.own_timer(cx);
                 false
             }
-            Timer::Own(sleep) => Pin::new(sleep).poll(cx).is_ready(),
             Timer::Rare(rare) => match &mut **rare {
                 Rare::Simulated(reply) => reply.is_late(cx),
+                Rare::Own(sleep) => Pin::new(sleep).poll(cx).is_ready(),
                 Rare::Patient => false,
                 Rare::InLine(..) => self.outside_of_line(|this| this.is_late(cx)),
             },
@@ -158,6 +159,7 @@ impl<M, T> CallFuture<'_, M, T> {
             Timer::Rare(rare) => match &mut **rare {
                 Rare::Simulated(reply) if is_long => reply.watch(cx),
                 Rare::Simulated(_) | Rare::Patient => {}
+                Rare::Own(_) => self.watch(cx),
                 Rare::InLine(..) => self.outside_of_line(|this| this.wait_on(cx)),
             },
             _ => self.watch(cx),
@@ -193,7 +195,6 @@ impl<M, T> CallFuture<'_, M, T> {
         match std::mem::replace(&mut self.timer, Timer::None) {
             Timer::None => {}
             Timer::Lazy(_) => timeouts::forget(self.waiting.node()),
-            Timer::Own(sleep) => drop(sleep),
             Timer::Rare(rare) => self.settle_rare(*rare, over),
         }
     }
@@ -202,7 +203,7 @@ impl<M, T> CallFuture<'_, M, T> {
     pub(super) fn settle_rare(&mut self, rare: Rare, over: WaitOver) {
         match rare {
             Rare::Simulated(reply) => reply.over(over),
-            Rare::Patient => {}
+            Rare::Own(_) | Rare::Patient => {}
             Rare::InLine(queued, timer) => {
                 drop(queued);
                 self.timer = timer;

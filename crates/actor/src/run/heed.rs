@@ -6,12 +6,12 @@ use whitebeam_scheduler::Turn;
 use super::{Actor, Flow, Next, at_rest, done, obey, observed, others, wind_down};
 use crate::{
     cell::{CellPtr, bit, flag},
-    children, idle, lane, timeouts, work,
+    children, deadlock, idle, lane, timeouts, work,
 };
 
 /// What is to be seen to before the next message is handled.
 pub(super) const BEFORE_MESSAGES: u32 =
-    bit::CHILDREN_DOWN | bit::CHASED | bit::WAITED | bit::URGENT | bit::IDLE | bit::OBSERVED;
+    bit::CHILDREN_DOWN | bit::CHASED | bit::URGENT | bit::IDLE | bit::OBSERVED;
 
 /// What flags, an end and attached work have come to.
 pub(super) enum Heeded {
@@ -29,7 +29,7 @@ pub(super) fn heed<A: Actor>(cell: CellPtr, mut woken: bool, turn: &mut Turn<'_>
         // SAFETY: the turn owns the cell.
         woken |= unsafe { timeouts::due(cell) };
     }
-    if flags & flag::WAITERS != 0 {
+    if flags & flag::WAITERS != 0 || header.has(bit::WAITED) {
         others::let_in(cell);
     }
     if flags & flag::SIGNAL != 0 {
@@ -72,8 +72,9 @@ pub(super) fn before_messages<A: Actor>(cell: CellPtr, turn: &mut Turn<'_>, is_o
             return Next::Drain;
         }
     }
-    if header.has(bit::CHASED | bit::WAITED) {
-        others::wait(cell);
+    if header.has(bit::CHASED) {
+        // SAFETY: the turn owns the cell.
+        unsafe { deadlock::give_up_chases(cell) };
     }
     header.clear(bit::YIELDED | bit::POLL | bit::LOOKS | bit::CHASED);
     if header.has(bit::URGENT) {

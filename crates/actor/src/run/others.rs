@@ -3,7 +3,6 @@
 use crate::{
     ExitReason, bound,
     cell::{CellPtr, bit, flag},
-    deadlock,
     end::{self, How},
     signal,
     simulate::{Event, SignalKind, tell_of},
@@ -27,23 +26,13 @@ pub(crate) fn obey(cell: CellPtr, flags: u32) {
     }
 }
 
-/// Others wait for the process, which waits for nobody.
-#[cold]
-pub(super) fn wait(cell: CellPtr) {
-    if cell.header().has(bit::CHASED) {
-        // SAFETY: the turn owns the cell.
-        unsafe { deadlock::give_up_chases(cell) };
-    }
-    if cell.header().has(bit::WAITED) {
-        let_in(cell);
-    }
-}
-
 /// Lets senders in that wait for room.
 #[cold]
 pub(super) fn let_in(cell: CellPtr) {
     // SAFETY: the turn owns the cell; no other reference to the cursor is alive here.
-    let has_mail = !unsafe { cell.cursor() }.is_empty();
+    let has_mail = !unsafe { cell.cursor() }.is_empty() || cell.header().has(bit::URGENT);
     // A body looks for itself.
     bound::attend(cell, has_mail && !cell.vt().is_process);
+    // Wakers are the user's.
+    signal::answer_dropped(cell);
 }

@@ -228,7 +228,8 @@ pub enum Intervention {
     /// It ends with this reason instead, as if its code had returned it.
     Fail(ExitReason),
     /// At [`Moment::Room`], where nothing else has an effect: the message finds the mailbox full, whether it is or not.
-    /// (One that drops its oldest must have one.) Who waits for room waits until the receiver has looked.
+    /// (One that drops its oldest must have one, and lets those in who would wait for room.) Elsewhere those wait until
+    /// the receiver has looked.
     Full,
 }
 

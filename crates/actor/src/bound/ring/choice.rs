@@ -2,7 +2,7 @@
 
 use std::ptr::NonNull;
 
-use whitebeam_sync::node::Node;
+use whitebeam_sync::{node::Node, shim::atomic::Ordering};
 
 use super::{Token, Woken, both, drop_unread, ring_of};
 use crate::{cell::CellPtr, message::Carried};
@@ -27,8 +27,12 @@ pub(crate) struct Held {
 /// that is sealed.
 pub(crate) fn look(cell: CellPtr, token: NonNull<Node>, from: u64) -> Found {
     let Some(ring) = ring_of(cell) else { return Found::Over };
+    cell.note_waiting(ring.len.load(Ordering::Relaxed));
     let mut inner = ring.inner.lock();
-    let Some(at) = inner.place_of(token) else { return Found::Over };
+    let Some(at) = inner.place_of(token) else {
+        debug_assert!(false, "the token that a receive stands at stays");
+        return Found::Nothing;
+    };
     inner.looked_at = Some(Token(token));
     let numbers = inner.numbers(at);
     if numbers.is_empty() {
