@@ -231,20 +231,25 @@ fn finish_but_for_replies(cell: CellPtr, reason: ExitReason) -> Ended {
                 .close(cursor, |cursor, node| signal::receive_late(cell, cursor, node, reason));
         }
     }
-    if header.is_bounded() {
-        bound::close(cell, cursor, reason);
+    let has_part = !header.ext.load(Ordering::Relaxed).is_null();
+    if has_part {
+        if header.is_bounded() {
+            bound::close(cell, cursor, reason);
+        }
+        // SAFETY: as above; no reference into its part is alive.
+        unsafe { lane::close(cell, cursor) };
     }
-    // SAFETY: as above; no reference into its part is alive.
-    unsafe { lane::close(cell, cursor) };
     // Given to it by another at this very moment.
     cell.shared().names().ended(cell);
     cell.shared().countdown().ended(cell);
     if let Some(crash) = &mut crash {
         crash.count_unread(cell);
     }
-    // Before anybody who may start the next incarnation is told.
-    // SAFETY: as above.
-    unsafe { unread::keep(cell, cursor, reason) };
+    if has_part {
+        // Before anybody who may start the next incarnation is told.
+        // SAFETY: as above.
+        unsafe { unread::keep(cell, cursor, reason) };
+    }
     children::orphan(cell, &children);
     fire(cell, reason);
     let left = if cursor.is_empty() {

@@ -218,7 +218,7 @@ const SHUTDOWN: u32 = 2;
 const KILLED: u32 = 3;
 
 /// Codes of the reasons that need no memory: their places here, from 1 on.
-const CODES: [ExitReason; 6] = [
+static CODES: [ExitReason; 6] = [
     ExitReason::Normal,
     ExitReason::Shutdown,
     ExitReason::Killed,

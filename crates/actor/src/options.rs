@@ -158,6 +158,12 @@ impl SpawnOptions {
         }
     }
 
+    /// Whether there are none.
+    #[inline]
+    pub(crate) fn is_plain(&self) -> bool {
+        self.name.is_none() && self.label.is_none() && self.extras.is_none()
+    }
+
     /// Name and label.
     pub(crate) fn into_parts(self) -> (Option<Name>, Option<Name>) {
         (self.name, self.label)

@@ -402,11 +402,15 @@ fn attend<A: Actor>(cell: CellPtr, drained: Drained, turn: &mut Turn<'_>) -> Nex
     let header = cell.header();
     let (mut woken, mut is_over) = (drained.woken, false);
     // One look at each of the two words says of most that there is nothing of all this.
-    if header.flags.get() & flag::RUN != 0 || header.has(bit::DOOMED | bit::WORK | bit::WAITED) {
+    if header.flags.get() & flag::RUN != 0 || header.has(bit::WORK | bit::WAITED) {
         match heed::<A>(cell, woken, turn) {
             Heeded::On { is_woken, is_turn_over } => (woken, is_over) = (is_woken, is_turn_over),
             Heeded::Now(next) => return next,
         }
+    } else if header.has(bit::DOOMED)
+        && let Some(next) = wind_down::<A>(cell)
+    {
+        return next;
     }
     let Some(frame) = NonNull::new(header.frame.load(Ordering::Relaxed)) else {
         if is_over || header.has(BEFORE_MESSAGES) {
@@ -486,7 +490,7 @@ fn tick<A: Actor>(cell: CellPtr, taken: u32, turn: &mut Turn<'_>) -> bool {
 }
 
 /// Carries out an end that was decided. `None`: the handler that is running may finish first.
-#[cold]
+#[inline(never)]
 fn wind_down<A: Actor>(cell: CellPtr) -> Option<Next> {
     let header = cell.header();
     let (orderly, waits) = (header.has(bit::DOOM_ORDERLY), header.has(bit::DOOM_WAITS));

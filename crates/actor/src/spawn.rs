@@ -127,15 +127,21 @@ pub(crate) fn spawn<A: Actor>(
     if shared.is_closing() {
         return Err(Refused { args, ack, why: StartError::ShuttingDown });
     }
-    let extras = options.take_extras(const { &Table::<A>::VT.message });
-    let (name, label) = options.into_parts();
-    let claimed = extras.and_then(|extras| {
-        let claim = name.as_ref().map(|name| shared.names().claim(name)).transpose()?;
-        Ok((extras, claim))
-    });
-    let (extras, claim) = match claimed {
-        Ok(both) => both,
-        Err(why) => return Err(Refused { args, ack, why }),
+    let (name, label);
+    let (extras, claim) = if options.is_plain() {
+        (name, label) = (None, None);
+        (None, None)
+    } else {
+        let extras = options.take_extras(const { &Table::<A>::VT.message });
+        (name, label) = options.into_parts();
+        let claimed = extras.and_then(|extras| {
+            let claim = name.as_ref().map(|name| shared.names().claim(name)).transpose()?;
+            Ok((extras, claim))
+        });
+        match claimed {
+            Ok(both) => both,
+            Err(why) => return Err(Refused { args, ack, why }),
+        }
     };
     let class = const { cell::class_of::<A>() };
     let Some(slot) = shared.alloc_slot(class) else {
