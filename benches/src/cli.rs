@@ -144,6 +144,9 @@ pub(crate) enum Work {
     /// Memory when 1,000,000 messages were handled, and when 200,000 actors have ended (MiB, s)
     #[command(name = "burst")]
     Burst(Common),
+    /// Look at 1,000,000 actors: a diagnosis, and a snapshot (ns per actor; ms per walk)
+    #[command(name = "walk")]
+    Walk(Common),
 }
 
 /// Options of every workload.

@@ -24,6 +24,7 @@ pub(crate) mod w9_big;
 pub(crate) mod burst;
 pub(crate) mod idle;
 pub(crate) mod overload;
+pub(crate) mod walk;
 
 use std::time::{Duration, Instant};
 
@@ -78,6 +79,7 @@ pub(crate) fn run(work: &Work) -> Result<(Vec<Figure>, bool), Failure> {
             Ok((overload::run(&args.common.plan(), args.mailbox)?, args.common.json))
         }
         Work::Burst(common) => plain(common, burst::run),
+        Work::Walk(common) => plain(common, walk::run),
     }
 }
 

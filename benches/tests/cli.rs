@@ -108,7 +108,7 @@ fn list_names_every_workload() {
     let text = stdout("list");
     for id in [
         "shutdown", "W1", "W1b", "W2", "W2s", "W3", "W4", "W5", "W6", "W6x", "W7", "W8", "W8t",
-        "W8b", "W9", "W10", "W11", "W13", "idle", "overload", "burst",
+        "W8b", "W9", "W10", "W11", "W13", "idle", "overload", "burst", "walk",
     ] {
         let named = text.lines().any(|line| line.split_whitespace().next() == Some(id));
         assert!(named, "{id} is missing:\n{text}");
@@ -217,6 +217,23 @@ fn every_workload_runs_and_has_the_figures_of_its_id() {
                 "lost",
                 "max_queue_len",
                 "rss_growth_mib",
+            ],
+        ),
+        (
+            "walk",
+            "0.01",
+            &[
+                "ms_per_walk",
+                "ns_per_actor",
+                "ns_per_actor_top",
+                "ns_per_actor_snapshot",
+                "load_m_msg_per_s",
+                "load_walked_m_msg_per_s",
+                "slow_down_percent",
+                "walks",
+                "age_apart_p50_ms",
+                "age_apart_max_ms",
+                "age_off_p50_ms",
             ],
         ),
         ("burst", "0.01", &["rss_before_mib", "rss_peak_mib", "rss_after_mib", "back_after_s"]),

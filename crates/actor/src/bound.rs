@@ -374,6 +374,14 @@ pub(crate) struct Seen {
     pub(crate) high: u32,
 }
 
+/// Messages that have gone from the front of the mailbox for newer ones, modulo 2^32.
+pub(crate) fn displaced(header: &Header) -> u32 {
+    match header.is_bounded().then(|| Part::bound(header)).flatten() {
+        Some(Bound { way: Way::Ring(_), dropped, .. }) => dropped.load(Ordering::Acquire) as u32,
+        _ => 0,
+    }
+}
+
 /// What can be seen of the bound of `cell`, if it has one.
 pub(crate) fn look(cell: CellPtr) -> Option<Seen> {
     let bound = of(cell)?;

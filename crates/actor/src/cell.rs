@@ -31,6 +31,7 @@
 )]
 
 mod bits;
+mod memory;
 
 pub(crate) use bits::{bit, flag};
 
@@ -52,7 +53,8 @@ use whitebeam_sync::{
 };
 
 use crate::{
-    Actor, Pid, bound, ext::Part, frame::FrameHdr, named::MessageType, shared::Shared, watermark,
+    Actor, Pid, bound, ext::Part, frame::FrameHdr, named::MessageType, run::Shape, shared::Shared,
+    watermark,
 };
 
 /// What the core knows of an actor's type.
@@ -70,6 +72,8 @@ pub(crate) struct ActorVt {
     pub(crate) is_process: bool,
     /// Bytes of the cell.
     pub(crate) cell_size: usize,
+    /// Bytes beside the cell.
+    pub(crate) shape: Shape,
     /// The actor's type, for people.
     pub(crate) type_name: fn() -> &'static str,
     /// The type of its messages.
@@ -347,11 +351,15 @@ impl CellPtr {
     /// Has the cell's first line fetched for writing, ahead of a walk.
     #[inline]
     pub(crate) fn prefetch(self) {
-        #[cfg(target_arch = "x86_64")]
-        {
-            use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
-            // SAFETY: a hint; it reads nothing and faults on nothing.
-            unsafe { _mm_prefetch::<_MM_HINT_ET0>(self.0.as_ptr().cast()) };
+        whitebeam_sync::prefetch(self.0.as_ptr());
+    }
+
+    /// Has the lines fetched that a run touches, ahead of a walk: the header, and the state if it is small.
+    #[inline]
+    pub(crate) fn prefetch_for_run(self) {
+        let start = self.0.as_ptr();
+        for offset in [0, 64, 128] {
+            whitebeam_sync::prefetch(start.wrapping_byte_add(offset));
         }
     }
 
@@ -395,19 +403,6 @@ impl CellPtr {
         if len >= watermark::level_of(self) {
             watermark::reached(self, len);
         }
-    }
-
-    /// Bytes of the cell, of its rarely used part with its bound, and of its table of children. A hint: the owner may be
-    /// growing the table.
-    pub(crate) fn memory(self) -> usize {
-        let ext = self.header().ext.load(Ordering::Acquire);
-        if ext.is_null() {
-            return self.vt().cell_size;
-        }
-        // SAFETY: the part lives as long as the cell; the field is atomic.
-        let table = unsafe { &(*ext).children_bytes }.load(Ordering::Relaxed);
-        let bound = if self.header().is_bounded() { size_of::<bound::Bound>() } else { 0 };
-        self.vt().cell_size + size_of::<Part>() + table + bound
     }
 
     pub(crate) fn is_ended(self) -> bool {

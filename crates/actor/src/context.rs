@@ -287,8 +287,9 @@ impl<A: Actor> Context<A> {
 
     /// Sends this actor a message after a time: never early, and not at all if it ends before.
     ///
-    /// How late: a slice of work (50 us) and the system's wake-up of a thread that sleeps; more while every worker
-    /// is inside a handler that takes longer. Timers of one process that are due at different times come in that
+    /// How late: a slice of work (50 us) and the system's wake-up of a thread that sleeps; up to half a millisecond
+    /// ([`Builder::timer_slack`](crate::Builder::timer_slack)) while thousands are due each second and there is no other
+    /// work; more while every worker is inside a handler that takes longer. Timers of one process that are due at different times come in that
     /// order.
     ///
     /// For what another process or no process is to be sent later there are [`ActorRef::cast_after`],

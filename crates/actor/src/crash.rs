@@ -47,10 +47,8 @@ use whitebeam_sync::shim::{
 
 pub use history::CRASH_HISTORY;
 pub use print::CRASHES_PRINTED_PER_SECOND;
-pub(crate) use report::StateText;
 pub use report::{Caller, CrashReport, During};
-#[cfg(feature = "tracing")]
-pub(crate) use report::{name_of, text_of as reason_of};
+pub(crate) use report::{StateText, name_of, text_of};
 
 use crate::{
     ExitReason, RuntimeEvent,

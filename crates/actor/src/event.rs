@@ -39,6 +39,7 @@ pub enum RuntimeEvent {
 
 /// How many events there were: [`Handle::event_counts`](crate::Handle::event_counts).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct EventCounts {
     /// Events given to the hook since the runtime was built.

@@ -5,14 +5,14 @@
 //! is published by the closed inbox, the DOWNs and the EXITs, and read by who was told.
 #![expect(unsafe_code, reason = "reached by pointer from the cell")]
 
-use std::{collections::HashMap, ptr::NonNull, task::Waker};
+use std::{collections::HashMap, ptr::NonNull, sync::OnceLock, task::Waker};
 
 use ahash::RandomState;
 use parking_lot::Mutex;
 use whitebeam_sync::{
     inbox::Cursor,
     shim::{
-        atomic::{AtomicIsize, AtomicUsize, Ordering},
+        atomic::{AtomicIsize, AtomicU32, AtomicUsize, Ordering},
         cell::UnsafeCell,
     },
 };
@@ -24,6 +24,7 @@ use crate::{
     children::ChildSet,
     deadlock::Chase,
     idle::Idle,
+    inspect::Watch,
     link,
     monitor::{self, Watcher},
     signal::{Constructor, Exit},
@@ -38,6 +39,10 @@ pub(crate) struct Part {
     pub(crate) children_bytes: AtomicUsize,
     /// The mailbox's bound. Set before the cell is published, or never.
     bound: Option<Box<Bound>>,
+    /// How much is in the owner's tables, for who asks.
+    pub(crate) counts: Counts,
+    /// What is kept of a process that is watched, or whose message in hand has a name.
+    pub(crate) watched: OnceLock<Box<Watch>>,
     /// What the process calls itself, for people.
     label: Mutex<Option<Name>>,
     /// Children left when the process ended, minus those that ended since. See the orphan rule.
@@ -45,6 +50,22 @@ pub(crate) struct Part {
     /// The reason that it is to end with, or ended with, if it needs memory.
     exit_reason: UnsafeCell<Option<ExitReason>>,
     own: UnsafeCell<Ext>,
+}
+
+/// What the owner says of its tables whenever it has changed one.
+#[derive(Default)]
+pub(crate) struct Counts {
+    pub(crate) links: AtomicU32,
+    pub(crate) monitors: AtomicU32,
+    pub(crate) watchers: AtomicU32,
+    /// [`StartInfo::attempt`], 0 for a first start.
+    pub(crate) attempt: AtomicU32,
+    /// Bytes of the tables of links, monitors and aliases.
+    pub(crate) bytes: AtomicUsize,
+    /// Futures, streams and closures that were piped or attached and are not over.
+    pub(crate) attached: AtomicU32,
+    /// Bytes of those.
+    pub(crate) attached_bytes: AtomicUsize,
 }
 
 /// The owner's part. See the module's text.
@@ -172,6 +193,56 @@ impl Ext {
         unsafe { &(*part).label }.lock().clone()
     }
 
+    /// What the owner says of its tables. Anyone may ask who keeps the cell.
+    pub(crate) fn counts_of<'a>(cell: CellPtr) -> Option<&'a Counts> {
+        let part = NonNull::new(cell.header().ext.load(Ordering::Acquire))?.as_ptr();
+        // SAFETY: the part lives as long as the cell; the fields are atomic.
+        Some(unsafe { &(*part).counts })
+    }
+
+    /// What is kept of a process that is watched. Anyone may ask who keeps the cell.
+    #[inline]
+    pub(crate) fn watched_of<'a>(cell: CellPtr) -> Option<&'a Watch> {
+        let part = NonNull::new(cell.header().ext.load(Ordering::Acquire))?.as_ptr();
+        // SAFETY: the part lives as long as the cell; the field is set once, and shared.
+        unsafe { &(*part).watched }.get().map(|watched| &**watched)
+    }
+
+    /// As [`watched_of`](Self::watched_of), made if there is none. Called by the owner.
+    pub(crate) fn watch<'a>(cell: CellPtr) -> &'a Watch {
+        let part = Self::part(cell);
+        // SAFETY: as above.
+        unsafe { &(*part).watched }.get_or_init(Box::default)
+    }
+
+    /// Says how much is in the tables. Called by the owner when it has changed one, with no `&mut` to its part in use.
+    pub(crate) fn publish(cell: CellPtr) {
+        // SAFETY: the caller's word.
+        let Some(ext) = (unsafe { Ext::look(cell) }) else { return };
+        let Some(counts) = Self::counts_of(cell) else { return };
+        let set = |to: &AtomicU32, len: usize| {
+            to.store(u32::try_from(len).unwrap_or(u32::MAX), Ordering::Relaxed);
+        };
+        set(&counts.links, ext.links.len());
+        set(&counts.monitors, ext.monitors.len());
+        set(&counts.watchers, ext.watchers.len());
+        let bytes = table_bytes(&ext.links)
+            + table_bytes(&ext.monitors)
+            + table_bytes(&ext.watchers)
+            + table_bytes(&ext.aliases);
+        counts.bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Notes what the process was started as. Called by the spawner, before the cell is published.
+    pub(crate) fn set_start_info(cell: CellPtr, info: StartInfo) {
+        let attempt = info.attempt;
+        // SAFETY: nobody else knows the cell.
+        unsafe { Ext::of(cell) }.start_info = Some(info);
+        if let Some(counts) = Self::counts_of(cell) {
+            counts.attempt.store(attempt, Ordering::Relaxed);
+        }
+    }
+
     /// The next number for a monitor or a timer of this process.
     pub(crate) fn next_id(&mut self) -> u64 {
         self.next_id += 1;
@@ -193,6 +264,19 @@ impl Part {
         // SAFETY: the part lives as long as the cell; the field is not written once that is published.
         unsafe { &(*part).bound }.as_deref()
     }
+}
+
+/// Bytes that a map has allocated, from how much it can hold: one byte and an entry for each of its places, which are
+/// a power of two, and a group of bytes at the end.
+pub(crate) fn table_bytes<K, V>(map: &Map<K, V>) -> usize {
+    const GROUP: usize = 16;
+    let places = match map.capacity() {
+        0 => return 0,
+        few if few < 8 => few + 1,
+        // Seven of eight places are used at most.
+        more => more / 7 * 8,
+    };
+    (places * size_of::<(K, V)>()).next_multiple_of(GROUP) + places + GROUP
 }
 
 /// How a process ended, as far as its reason's code tells.

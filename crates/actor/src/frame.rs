@@ -77,6 +77,15 @@ const fn class_of(layout: Layout) -> usize {
     OWN
 }
 
+/// Bytes of the buffer that the frame of an `A` with such a future is in.
+pub(crate) const fn buffer_size<A: Actor>(future: Layout) -> usize {
+    let begin = Layout::new::<Frame<A, ()>>();
+    let Ok((whole, _)) = begin.extend(future) else { panic!("a future that has a layout") };
+    let whole = whole.pad_to_align();
+    let class = class_of(whole);
+    if class == OWN { whole.size() } else { SIZES[class] }
+}
+
 const fn class_layout(class: usize) -> Layout {
     match Layout::from_size_align(SIZES[class], 16) {
         Ok(layout) => layout,

@@ -80,6 +80,9 @@ mod oneshot;
 mod signal;
 mod timer;
 
+// What people see of it all.
+mod inspect;
+
 // The engine.
 mod blocking;
 mod call;
@@ -125,6 +128,10 @@ pub use error::{
 pub use event::{EventCounts, RuntimeEvent};
 pub use futures_core::Stream;
 pub use info::{Info, Status};
+pub use inspect::{
+    BusyWorker, By, Diagnosis, Finding, GrowingMailbox, Level, Limits, MessageAge, RestartStorm,
+    RuntimeInfo, Snapshot, StuckProcess, Trace, TraceEntry, Traced, Tree, TreeNode, Walker,
+};
 pub use lane::PriorityRef;
 pub use later::Later;
 pub use monitor::{Down, DownFuture, MonitorRef};

@@ -86,6 +86,7 @@ pub(crate) unsafe fn link(owner: CellPtr, pid: Pid, target: Option<CellRef>, is_
     }
     let half = Half { other: target.clone(), unlinking: None, is_urgent };
     ext.links.insert(pid.in_runtime(), half);
+    Ext::publish(owner);
     let linked = target
         .is_some_and(|to| signal::send(to.ptr(), Signal::Link { from: owner.to_ref() }).is_ok());
     if !linked {
@@ -123,6 +124,7 @@ pub(crate) unsafe fn unlink(owner: CellPtr, pid: Pid) {
     if !known {
         // It has ended and will not answer. Its exit signal, if one is on its way, is without effect.
         ext.links.remove(&pid.in_runtime());
+        Ext::publish(owner);
     }
 }
 
@@ -173,4 +175,6 @@ pub(crate) unsafe fn link_at_spawn(owner: CellPtr, child: CellPtr, pid: Pid) {
     unsafe { Ext::of(owner) }.links.insert(pid.in_runtime(), Half::active(CellRef::adopt(child)));
     // SAFETY: the caller's word.
     unsafe { Ext::of(child) }.links.insert(owner.pid().in_runtime(), Half::active(owner.to_ref()));
+    Ext::publish(owner);
+    Ext::publish(child);
 }

@@ -18,14 +18,17 @@ use crate::{
     call::CallNode,
     cell::CellPtr,
     frame::{FrameHdr, SCRATCH_CLASSES, Scratch},
+    inspect::{Handled, Seen},
     shared::Shared,
     waker,
 };
 
 /// See the module's text.
 pub(crate) struct Local {
-    /// The cell whose code runs on this thread now.
-    current: Cell<Option<CellPtr>>,
+    /// What others may look at: the cell whose code runs on this thread now, and how many this thread has made.
+    seen: Seen,
+    /// Which worker this is, if it is one and does not stand in for one.
+    index: Cell<Option<usize>>,
     /// The frame that is being polled.
     frame: Cell<*mut FrameHdr>,
     /// The reason of the process whose leavings are being dropped.
@@ -48,8 +51,6 @@ pub(crate) struct Local {
 pub(crate) struct Stock {
     /// Slots that are free.
     pub(crate) slots: slab::Local,
-    /// Cells made here less those freed here, since the runtime was last told.
-    pub(crate) cells: isize,
 }
 
 thread_local! {
@@ -59,7 +60,8 @@ thread_local! {
 impl Local {
     const fn new() -> Self {
         Local {
-            current: Cell::new(None),
+            seen: Seen::new(),
+            index: Cell::new(None),
             frame: Cell::new(null_mut()),
             dying: Cell::new(null()),
             overflows: Cell::new(false),
@@ -72,7 +74,8 @@ impl Local {
     }
 
     fn swap(&self, other: &Local) {
-        self.current.swap(&other.current);
+        self.set_current(other.replace_current(self.current()));
+        self.index.swap(&other.index);
         self.frame.swap(&other.frame);
         self.dying.swap(&other.dying);
         self.overflows.swap(&other.overflows);
@@ -85,13 +88,58 @@ impl Local {
         // SAFETY: as above.
         unsafe { std::ptr::swap(self.stock.get(), other.stock.get()) };
     }
+
+    #[inline]
+    fn current(&self) -> Option<CellPtr> {
+        // SAFETY: only cells are put there, which stay allocated while their code runs.
+        NonNull::new(self.seen.current.get()).map(|cell| unsafe { CellPtr::new(cell) })
+    }
+
+    #[inline]
+    fn set_current(&self, cell: Option<CellPtr>) {
+        self.seen.current.set(cell.map_or(null_mut(), CellPtr::as_ptr));
+    }
+
+    /// Gives the one before.
+    #[inline]
+    fn replace_current(&self, cell: Option<CellPtr>) -> Option<CellPtr> {
+        let before = self.current();
+        self.set_current(cell);
+        before
+    }
+
+    /// The runtime may look at what this thread lets others see.
+    fn show(&self) {
+        // SAFETY: it is set by `attach` for as long as the runtime is there.
+        let Some(shared) = (unsafe { self.shared.get().as_ref() }) else { return };
+        let mut workers = shared.inspection().workers().lock();
+        // SAFETY: a thread-local, which stays where it is; `hide` comes before it goes.
+        unsafe { workers.add(self.index.get(), &raw const self.seen) };
+    }
+
+    /// And not any more: what this thread has counted is added up.
+    fn hide(&self) {
+        let shared = self.shared.get();
+        // SAFETY: as in `show`.
+        let Some(here) = (unsafe { shared.as_ref() }) else { return };
+        here.inspection().workers().lock().remove(&self.seen);
+        let cells = self.seen.cells();
+        self.seen.made.set(0);
+        self.seen.freed.set(0);
+        // SAFETY: kept, as above.
+        unsafe { Shared::add_cells(shared, cells) };
+    }
 }
 
-/// Makes this thread a worker of `shared`'s runtime.
-pub(crate) fn attach(shared: *const Shared) {
+/// Makes this thread a worker of `shared`'s runtime: the one of that number, or a stand-in.
+///
+/// `shared` is kept until [`detach`].
+pub(crate) fn attach(shared: *const Shared, index: Option<usize>) {
     LOCAL.with(|local| {
         debug_assert!(local.shared.get().is_null(), "a thread belongs to one runtime at a time");
         local.shared.set(shared);
+        local.index.set(index);
+        local.show();
         // SAFETY: no other reference to the stock is alive: they are made in `with_stock` and do not
         // leave it, and `attach` is not called from within.
         unsafe { *local.stock.get() = Some(Stock::default()) };
@@ -105,9 +153,9 @@ pub(crate) fn detach(shared: &Shared) {
         let stock = unsafe { (*local.stock.get()).take() };
         if let Some(mut stock) = stock {
             shared.slab().flush(&mut stock.slots);
-            // SAFETY: kept by the caller's reference.
-            unsafe { Shared::add_cells(shared, stock.cells) };
         }
+        // The caller's reference keeps the runtime beyond this.
+        local.hide();
         local.scratch.iter().enumerate().for_each(|(class, scratch)| scratch.clear(class));
         // SAFETY: as in `attach`; the list is empty between handlers.
         unsafe { *local.deferred.get() = Vec::new() };
@@ -139,8 +187,11 @@ pub(crate) struct StandIn<'a> {
 impl<'a> StandIn<'a> {
     pub(crate) fn enter(shared: &'a Shared) -> Self {
         let away = Local::new();
-        LOCAL.with(|local| local.swap(&away));
-        attach(shared);
+        LOCAL.with(|local| {
+            local.hide();
+            local.swap(&away);
+        });
+        attach(shared, None);
         StandIn { shared, away }
     }
 }
@@ -148,7 +199,10 @@ impl<'a> StandIn<'a> {
 impl Drop for StandIn<'_> {
     fn drop(&mut self) {
         detach(self.shared);
-        LOCAL.with(|local| local.swap(&self.away));
+        LOCAL.with(|local| {
+            local.swap(&self.away);
+            local.show();
+        });
     }
 }
 
@@ -174,21 +228,50 @@ pub(crate) struct Running {
 impl Running {
     #[inline]
     pub(crate) fn enter(cell: CellPtr) -> Self {
-        LOCAL.with(|local| Running { before: local.current.replace(Some(cell)) })
+        LOCAL.with(|local| Running { before: local.replace_current(Some(cell)) })
     }
 }
 
 impl Drop for Running {
     #[inline]
     fn drop(&mut self) {
-        LOCAL.with(|local| local.current.set(self.before));
+        LOCAL.with(|local| local.set_current(self.before));
     }
+}
+
+/// The cell whose code runs on this thread has taken a message of this name.
+#[inline]
+pub(crate) fn takes(cell: CellPtr, name: Option<&'static str>) {
+    LOCAL.with(|local| local.seen.in_hand.set(cell, Handled { name, since: None }));
+}
+
+/// And has none in hand any more, that is named.
+#[inline]
+pub(crate) fn handled() {
+    LOCAL.with(|local| local.seen.in_hand.clear());
+}
+
+/// What `cell` has in hand on this thread.
+pub(crate) fn in_hand(cell: CellPtr) -> Option<Handled> {
+    LOCAL.with(|local| local.seen.in_hand.read(cell))
+}
+
+/// A cell was made by this thread, which is a worker.
+#[inline]
+pub(crate) fn made() {
+    LOCAL.with(|local| local.seen.made.set(local.seen.made.get() + 1));
+}
+
+/// A cell was freed by this thread, which is a worker.
+#[inline]
+pub(crate) fn freed() {
+    LOCAL.with(|local| local.seen.freed.set(local.seen.freed.get() + 1));
 }
 
 /// The cell whose code runs on this thread.
 #[inline]
 pub(crate) fn current() -> Option<CellPtr> {
-    LOCAL.with(|local| local.current.get())
+    LOCAL.with(|local| local.current())
 }
 
 /// Whether this thread polls the frame of `cell`.
@@ -196,7 +279,7 @@ pub(crate) fn current() -> Option<CellPtr> {
 pub(crate) fn is_polling(cell: CellPtr) -> bool {
     // Wakers are called, and dropped, from anywhere: a thread's locals may be gone by then.
     let is_here = |local: &std::mem::ManuallyDrop<Local>| {
-        local.current.get() == Some(cell) && !local.frame.get().is_null()
+        local.current() == Some(cell) && !local.frame.get().is_null()
     };
     LOCAL.try_with(is_here).unwrap_or(false)
 }
@@ -209,7 +292,7 @@ pub(crate) fn in_actor() -> bool {
 /// The cell whose code runs on this thread, for a panic hook.
 pub(crate) fn panicking() -> Option<CellPtr> {
     // A panic may come while the thread's locals are being torn down.
-    LOCAL.try_with(|local| local.current.get()).ok().flatten()
+    LOCAL.try_with(|local| local.current()).ok().flatten()
 }
 
 /// The running cell, if `waker` is the one its frame is polled with: then a flag in its inbox does
@@ -282,7 +365,7 @@ pub(crate) fn unanswered(node: NonNull<CallNode>) -> Unanswered {
             // SAFETY: set by `dying` to a reference that outlives it, reset before it returns.
             if let Some(reason) = unsafe { local.dying.get().as_ref() } {
                 Unanswered::Exit(reason.clone())
-            } else if local.current.get().is_some() {
+            } else if local.current().is_some() {
                 // SAFETY: a push runs no user code; no other reference is alive.
                 unsafe { (*local.deferred.get()).push(node) };
                 local.has_deferred.set(true);
@@ -339,7 +422,7 @@ pub(crate) fn ask_for_flush() -> bool {
 /// Runs `f` as if no actor's code were running on this thread.
 #[cold]
 pub(crate) fn outside<R>(f: impl FnOnce() -> R) -> R {
-    let _current = LOCAL.with(|local| Running { before: local.current.replace(None) });
+    let _current = LOCAL.with(|local| Running { before: local.replace_current(None) });
     let frame = set_frame(null_mut());
     let result = f();
     set_frame(frame);

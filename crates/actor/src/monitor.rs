@@ -115,6 +115,7 @@ pub(crate) unsafe fn monitor<M: Send + 'static>(
     }
     let watched = Watched { make, target: target.clone(), name, takes_alias, is_urgent };
     ext.monitors.insert(id, watched);
+    Ext::publish(owner);
     // Monitoring oneself is legal and never fires.
     if pid != owner.pid() {
         let watcher = Watcher::Process { cell: owner.to_ref(), id, is_urgent };
@@ -149,6 +150,7 @@ pub(crate) unsafe fn prepare<M: Send + 'static>(
     let make = Box::new(move |down| message::down(f(down), id));
     let watched = Watched { make, target: None, name: None, takes_alias: false, is_urgent: false };
     ext.monitors.insert(id, watched);
+    Ext::publish(owner);
     id
 }
 
@@ -167,6 +169,7 @@ pub(crate) unsafe fn monitor_at_spawn(owner: CellPtr, child: CellPtr, id: u64) {
     let watcher = Watcher::Process { cell: owner.to_ref(), id, is_urgent: false };
     // SAFETY: the caller's word.
     unsafe { Ext::of(child) }.watchers.insert((owner.pid().in_runtime(), id), watcher);
+    Ext::publish(child);
 }
 
 /// A prepared monitor's process could not be made.
@@ -189,6 +192,7 @@ pub(crate) unsafe fn demonitor(owner: CellPtr, monitor: MonitorRef) -> bool {
     if watched.takes_alias {
         ext.aliases.remove(&monitor.id);
     }
+    Ext::publish(owner);
     watched.forget((owner.pid().in_runtime(), monitor.id));
     true
 }

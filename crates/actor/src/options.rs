@@ -5,6 +5,7 @@ use crate::{
     bound::{Bound, Wanted},
     cell::{CellPtr, bit, flag},
     ext::Ext,
+    inspect::level,
     lane,
     named::MessageType,
     unread::Policy,
@@ -29,6 +30,7 @@ pub(crate) struct Extras {
     has_lane: bool,
     unread: Option<Policy>,
     watermark: Option<Levels>,
+    keep_last: usize,
 }
 
 impl SpawnOptions {
@@ -142,6 +144,45 @@ impl SpawnOptions {
         self
     }
 
+    /// Has the process keep the names of the last so many messages that it took, for
+    /// [`Info::last_messages`](crate::Info::last_messages): they can be read while it is stuck with one of them. For
+    /// system processes: each message goes the long way round its loop then, which costs some hundred nanoseconds.
+    ///
+    /// The names are those of [`Actor::msg_name`](crate::Actor::msg_name); of an actor that gives none, and in the
+    /// process form, the type of the messages.
+    ///
+    /// ```
+    /// # use whitebeam_actor::{Actor, Context, ExitReason, Reply, Runtime, SpawnOptions};
+    /// # struct Door;
+    /// enum Msg { Open, Close(Reply<()>) }
+    /// # impl Actor for Door {
+    /// #     type Args = ();
+    /// #     type Msg = Msg;
+    /// #     async fn init((): (), _: &mut Context<Self>) -> Result<Self, ExitReason> { Ok(Door) }
+    /// #     async fn handle(&mut self, msg: Msg, _: &mut Context<Self>) -> Result<(), ExitReason> {
+    /// #         if let Msg::Close(reply) = msg { reply.send(()) }
+    /// #         Ok(())
+    /// #     }
+    /// #     fn msg_name(msg: &Msg) -> Option<&'static str> {
+    /// #         Some(match msg { Msg::Open => "Open", Msg::Close(_) => "Close" })
+    /// #     }
+    /// # }
+    /// let rt = Runtime::simulated(1)?;
+    /// rt.block_on(async {
+    ///     let door = rt.with(SpawnOptions::new().keep_last(2)).start::<Door>(()).await?;
+    ///     door.cast(Msg::Open)?;
+    ///     door.cast(Msg::Open)?;
+    ///     door.call(Msg::Close).await?;
+    ///     assert_eq!(rt.info(&door).expect("it lives").last_messages, ["Open", "Close"]);
+    ///     Ok::<_, Box<dyn std::error::Error>>(())
+    /// })?;
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn keep_last(mut self, messages: usize) -> Self {
+        self.extras().keep_last = messages;
+        self
+    }
+
     fn extras(&mut self) -> &mut Extras {
         self.extras.get_or_insert_default()
     }
@@ -205,6 +246,9 @@ impl Extras {
             lane::open(ext);
         }
         ext.watermark.levels = self.watermark;
+        if self.keep_last > 0 {
+            level::keep_last(cell, self.keep_last);
+        }
         if let Some(policy) = self.unread {
             policy.begin(cell, ext);
         }

@@ -19,78 +19,43 @@
 
 mod heed;
 mod init;
+mod name;
 pub(crate) mod observed;
 mod others;
+mod shape;
+mod table;
 
 pub(crate) use others::obey;
+pub(crate) use shape::Shape;
+pub(crate) use table::Table;
 
 use std::{
-    mem::{align_of, size_of},
     ptr::{NonNull, null_mut},
     task::Poll,
 };
 
-use whitebeam_scheduler::{Ran, RunHeader, RunVt, Turn};
+use whitebeam_scheduler::{Ran, RunHeader, Turn};
 use whitebeam_sync::{inbox::Drained, node::Node, shim::atomic::Ordering};
 
 use crate::{
-    Actor, Context, ExitReason,
-    actor::Nothing,
+    Actor, ExitReason,
     bound::ring,
     call::{self, CallNode},
-    cell::{ActorVt, CellPtr, bit, class_of, flag, is_boxed, type_name},
+    cell::{CellPtr, bit, flag},
     children,
     contain::contain,
-    crash::{self, StateText},
-    deadlock,
+    crash, deadlock,
     end::{self, How, Left},
     ext,
     frame::{self, First, FrameHdr, Outcome},
-    local::Running,
+    inspect::level,
+    local::{self, Running},
     message::{self, tag},
-    named::MessageType,
     narrow, process, signal, spawn, unread, waker, watermark, work,
 };
 use heed::{BEFORE_MESSAGES, Heeded, before_messages, heed};
 use init::{body_began, init_done, start_init};
-
-/// The tables of an actor's type.
-pub(crate) struct Table<A>(std::marker::PhantomData<A>);
-
-impl<A: Actor> Table<A> {
-    pub(crate) const VT: ActorVt = ActorVt {
-        run: RunVt { run: run::<A>, settle, dropped: end::dropped },
-        drop_state: drop_state::<A>,
-        needs_drop: is_boxed::<A>() || std::mem::needs_drop::<A>(),
-        ends_inline: !has_terminate::<A>(),
-        is_process: A::FORM.is_process(),
-        cell_size: class_of::<A>().size(),
-        type_name: type_name::<A>,
-        message: MessageType::of::<A::Msg>(),
-        report_state: report_state::<A>,
-    };
-}
-
-/// Whether `A` has a `terminate` of its own: one whose future is not laid out as the default's.
-const fn has_terminate<A: Actor>() -> bool {
-    const fn is_nothing<'a, A: Actor, F, R>(_: &F) -> bool
-    where
-        F: FnOnce(&'a mut A, &'a ExitReason, &'a mut Context<A>) -> R,
-    {
-        size_of::<R>() == size_of::<Nothing>() && align_of::<R>() == align_of::<Nothing>()
-    }
-    !is_nothing::<A, _, _>(&A::terminate)
-}
-
-unsafe fn drop_state<A: Actor>(cell: CellPtr) {
-    // SAFETY: the table is `A`'s; the rest is the caller's word.
-    unsafe { cell.drop_state::<A>() };
-}
-
-unsafe fn report_state<A: Actor>(cell: CellPtr) -> Option<String> {
-    // SAFETY: the table is `A`'s; the rest is the caller's word.
-    StateText::of(unsafe { &*cell.state::<A>() })
-}
+use shape::has_terminate;
 
 /// What a turn came to.
 enum Flow {
@@ -131,7 +96,11 @@ unsafe fn run<A: Actor>(header: NonNull<RunHeader>, turn: &mut Turn<'_>) -> Ran 
         if cell.header().has(bit::ENDED) {
             return end::dispose(cell);
         }
-        if cell.header().flags.get() & flag::ABOVE != 0 {
+        let flags = cell.header().flags.get();
+        if flags & flag::TIMED != 0 {
+            return level::timed_turn(cell, turn);
+        }
+        if flags & flag::ABOVE != 0 {
             return watermark::run(cell, turn);
         }
         pace(cell, turn);
@@ -184,7 +153,9 @@ fn panicked(cell: CellPtr, panic: ExitReason) -> Ran {
 
 #[cold]
 fn finished(cell: CellPtr, reason: ExitReason) -> Ran {
-    match end::finish(cell, reason) {
+    let left = end::finish(cell, reason);
+    local::handled();
+    match left {
         Left::Nothing => Ran::Done,
         Left::Backlog => Ran::Again,
     }
@@ -274,6 +245,9 @@ fn handle_one<A: Actor>(cell: CellPtr, node: NonNull<Node>) -> bool {
     } else {
         return take_other::<A>(cell, node);
     };
+    // SAFETY: the turn owns the cell, the node was popped, and its message, an `A::Msg`, is read below.
+    let name = unsafe { name::of_unread::<A>(cell, node, msg, is_plain) };
+    level::begins(cell, name);
     // SAFETY: messages are handled when init is done, so the state is there, and no frame exists that
     // borrows it; the turn owns the cell. The state outlives the frame (`end::finish_but_for_replies`).
     // What is in this cell's inbox under these tags is an `A::Msg`. It is read once, and its place then given up:
@@ -289,12 +263,27 @@ fn handle_one<A: Actor>(cell: CellPtr, node: NonNull<Node>) -> bool {
             (*cell.state::<A>()).handle(msg, cx)
         })
     };
+    came_to(cell, first, name, (!is_plain).then(|| node.cast()))
+}
+
+/// A handler was polled for the first time. `true`: it is suspended.
+#[inline]
+fn came_to(
+    cell: CellPtr,
+    first: First,
+    name: Option<&'static str>,
+    request: Option<NonNull<CallNode>>,
+) -> bool {
     match first {
         First::Done(outcome) => {
             done(cell, outcome);
+            level::ends(cell, name);
             false
         }
-        First::Suspended(frame) => suspend(cell, frame, (!is_plain).then(|| node.cast())),
+        First::Suspended(frame) => {
+            level::stays(cell, name);
+            suspend(cell, frame, request)
+        }
     }
 }
 
@@ -330,16 +319,12 @@ fn handle_narrowed<A: Actor>(cell: CellPtr, node: NonNull<Node>) -> bool {
     // SAFETY: popped under one of the two tags, from the mailbox of an actor whose messages are `A::Msg`s; no
     // reference to the cursor is alive.
     let msg = unsafe { narrow::take::<A::Msg>(cell, node) };
+    let name = A::msg_name(&msg);
+    level::begins(cell, name);
     // SAFETY: as in `handle_one`.
     let first = unsafe { frame::start::<A, _>(cell, |cx| (*cell.state::<A>()).handle(msg, cx)) };
-    match first {
-        First::Done(outcome) => {
-            done(cell, outcome);
-            false
-        }
-        // The request is the reply's from here on: compared, never followed.
-        First::Suspended(frame) => suspend(cell, frame, is_request.then(|| node.cast())),
-    }
+    // The request is the reply's from here on: compared, never followed.
+    came_to(cell, first, name, is_request.then(|| node.cast()))
 }
 
 /// A handler has finished.
@@ -463,6 +448,7 @@ fn attend<A: Actor>(cell: CellPtr, drained: Drained, turn: &mut Turn<'_>) -> Nex
                 init_done(cell, outcome);
             } else {
                 done(cell, outcome);
+                level::resumed_and_done(cell);
             }
             Next::Drain
         }

@@ -33,6 +33,7 @@ use crate::{
     cell::{CellPtr, CellRef},
     crash::{self, Crashes},
     event::{self, Events},
+    inspect::Inspection,
     local,
     names::Names,
     shutdown::Countdown,
@@ -63,6 +64,7 @@ pub(crate) struct Shared {
     watermarks: Watermarks,
     /// Set before anything is spawned, in simulated runtimes only.
     observed: OnceLock<Observed>,
+    inspection: Inspection,
     /// See the module's text.
     cells: AtomicIsize,
 }
@@ -142,6 +144,7 @@ impl Shared {
             unread: unread::Counts::default(),
             watermarks: Watermarks::new(settings.watermark),
             observed: OnceLock::new(),
+            inspection: Inspection::default(),
             cells: AtomicIsize::new(RUNNING),
         });
         shared.slab.set_user(Arc::as_ptr(&shared).cast());
@@ -157,6 +160,11 @@ impl Shared {
 
     pub(crate) fn set_observed(&self, observed: Observed) {
         let _ = self.observed.set(observed);
+        self.inspection.observe();
+    }
+
+    pub(crate) fn inspection(&self) -> &Inspection {
+        &self.inspection
     }
 
     /// Who is told what happens here, if somebody is.
@@ -279,11 +287,16 @@ impl Shared {
     pub(crate) fn walk(&self, mut f: impl FnMut(CellRef)) {
         let mut from = Some(0);
         while let Some(at) = from {
-            from = self.slab.for_each_live(at, 4096, |slot| {
-                // SAFETY: as in `resolve`.
-                f(CellRef::adopt(unsafe { CellPtr::new(slot.cast()) }));
-            });
+            from = self.walk_part(at, &mut f);
         }
+    }
+
+    /// Meets those in the next places of the process table, and says where to go on.
+    pub(crate) fn walk_part(&self, from: u32, mut f: impl FnMut(CellRef)) -> Option<u32> {
+        self.slab.for_each_live(from, 4096, |slot| {
+            // SAFETY: as in `resolve`.
+            f(CellRef::adopt(unsafe { CellPtr::new(slot.cast()) }));
+        })
     }
 
     /// An address that nobody is at any more.
@@ -307,11 +320,12 @@ impl Shared {
         local::with_stock(self, |stock| match stock {
             Some(stock) => {
                 let slot = self.slab.alloc(&mut stock.slots, class)?;
-                stock.cells += 1;
+                local::made();
                 Some(slot)
             }
             None => {
                 let slot = self.slab.alloc_shared(class)?;
+                self.inspection.made_outside(1);
                 // SAFETY: the caller's reference keeps it.
                 unsafe { Self::add_cells(self, 1) };
                 Some(slot)
@@ -340,7 +354,7 @@ impl Shared {
             Some(stock) => {
                 // SAFETY: the caller's word.
                 unsafe { here.slab.free(Some(&mut stock.slots), slot) };
-                stock.cells -= 1;
+                local::freed();
                 true
             }
             None => false,
@@ -389,6 +403,7 @@ impl Shared {
         self.timeouts.clear();
         self.crashes.stopped();
         self.events.stopped();
+        self.inspection.stopped();
         let nobody = std::mem::replace(&mut *self.nobody.lock(), Nobody::Stopped);
         drop(nobody);
         // SAFETY: kept by `self`.

@@ -11,6 +11,7 @@
 
 use std::{ptr::NonNull, sync::Arc};
 
+use whitebeam_scheduler::Time;
 use whitebeam_sync::{
     inbox::{Cursor, Push},
     node::{Node, NodeVt},
@@ -52,8 +53,8 @@ pub(crate) enum Signal {
     Demonitor { key: monitor::Key },
     /// A process that the receiver monitors has ended.
     Down { id: u64, down: monitor::Down },
-    /// A timer of the receiver's is due.
-    Timer { id: u64 },
+    /// A timer of the receiver's is due, since then.
+    Timer { id: u64, due: Time },
     /// The sender is linked to the receiver from now on.
     Link { from: crate::cell::CellRef },
     /// The sender is not linked to the receiver any more, and wants to be told that this is known.
@@ -180,6 +181,10 @@ pub(crate) unsafe fn receive(cell: CellPtr, cursor: &mut Cursor, node: NonNull<N
     if cell.header().has(bit::OBSERVED) {
         tell(cell, &signal);
     }
+    let changes_tables = !matches!(
+        signal,
+        Signal::Timer { .. } | Signal::Relations { .. } | Signal::Stop { .. } | Signal::Chase(_)
+    );
     match signal {
         Signal::Exit { from, reason, link } => receive_exit(cell, cursor, from, reason, link),
         Signal::Monitor { key, watcher } => {
@@ -192,7 +197,7 @@ pub(crate) unsafe fn receive(cell: CellPtr, cursor: &mut Cursor, node: NonNull<N
                 ext.watchers.remove(&key);
             }
         }
-        Signal::Timer { id } => timer::fired(cell, cursor, id),
+        Signal::Timer { id, due } => timer::fired(cell, cursor, id, due),
         Signal::Down { id, down } => monitor::receive_down(cell, cursor, id, down),
         Signal::Link { from } => link::receive_link(cell, from),
         Signal::Unlink { from, id } => link::receive_unlink(cell, &from, id),
@@ -204,6 +209,9 @@ pub(crate) unsafe fn receive(cell: CellPtr, cursor: &mut Cursor, node: NonNull<N
         Signal::Later(later) => timer::set_later(cell, later),
         Signal::NotLater(later) => timer::forget(cell, &later),
         Signal::Chase(chase) => deadlock::receive(cell, chase),
+    }
+    if changes_tables {
+        Ext::publish(cell);
     }
     // SAFETY: the body is out, and the node is this cursor's.
     unsafe { cursor.retire(node) };
@@ -233,7 +241,7 @@ fn tell(cell: CellPtr, signal: &Signal) {
         | Signal::Chase(_) => return,
         Signal::Stop { reason } => SignalKind::ExitSignal { from: None, reason, link: false },
     };
-    simulate::tell(cell.shared(), Event::Signalled { pid: cell.pid(), signal });
+    simulate::tell_of(cell, || Event::Signalled { pid: cell.pid(), signal });
 }
 
 /// What happens to a signal that the end of `cell` finds in its stream: who asks is told, who tells is

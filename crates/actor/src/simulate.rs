@@ -26,6 +26,7 @@ pub(crate) use wait::{ReplyWait, Wait, gives_way};
 
 use crate::{
     cell::{CellPtr, bit},
+    inspect::level,
     shared::Shared,
 };
 
@@ -37,10 +38,13 @@ pub(crate) fn tell(shared: &Shared, event: Event<'_>) {
     }
 }
 
-/// As [`tell`], of a process: only the bit of its cell is looked at if nobody observes.
+/// As [`tell`], of a process by its owner, who may be tracing it: only the bit of its cell is looked at if nobody
+/// observes.
 #[inline]
 pub(crate) fn tell_of<'a>(cell: CellPtr, event: impl FnOnce() -> Event<'a>) {
     if cell.header().has(bit::OBSERVED) {
-        tell(cell.shared(), event());
+        let event = event();
+        level::note(cell, &event);
+        tell(cell.shared(), event);
     }
 }

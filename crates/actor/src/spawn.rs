@@ -17,7 +17,7 @@ use whitebeam_sync::{
 
 use crate::{
     Actor, ActorRef, ExitReason, Name, Pid, SpawnOptions, StartError, StartInfo, StartReply,
-    cell::{self, CellPtr, CellRef, Header, bit},
+    cell::{self, CellPtr, CellRef, Header, bit, flag},
     children::{ChildKey, ChildSet, DOWN_VT},
     contain::contain,
     end,
@@ -152,14 +152,17 @@ pub(crate) fn spawn<A: Actor>(
     let header = slot.ptr.cast::<Header>();
     // What is in the process form has no `init`: it begins with its body.
     let init_bit = const { if A::FORM.is_process() { 0 } else { bit::INIT } };
-    let bits = if shared.observed().is_some() { init_bit | bit::OBSERVED } else { init_bit };
+    let looked_at = shared.inspection().of_new();
+    let bits = init_bit | (looked_at & bit::OBSERVED);
     // SAFETY: a fresh slot of at least a header's size and the state's.
     unsafe { Header::init(header, const { &Table::<A>::VT }, bits, Node::new(&DOWN_VT), init) };
     // SAFETY: initialised just above; allocated until its references are gone.
     let cell = unsafe { CellPtr::new(header) };
-    if info.is_some() {
-        // SAFETY: nobody else knows the cell.
-        unsafe { Ext::of(cell) }.start_info = info;
+    if looked_at & flag::LEVEL != 0 {
+        cell.header().flags.put(flag::LEVEL);
+    }
+    if let Some(info) = info {
+        Ext::set_start_info(cell, info);
     }
     if label.is_some() {
         Ext::set_label(cell, label);
@@ -216,7 +219,7 @@ pub(crate) fn spawn<A: Actor>(
     if let Some(reserved) = reserved {
         reserved.give(cell);
     }
-    if cell.header().has(bit::OBSERVED) {
+    if looked_at & bit::OBSERVED != 0 {
         tell_of_spawn(cell, name.as_ref());
     }
     let spawned = Spawned { cell: CellRef::adopt(cell), key };
@@ -354,6 +357,7 @@ pub(crate) fn ended_process(shared: &Shared) -> CellRef {
     let cell = unsafe { CellPtr::new(header) };
     // SAFETY: this slot, initialised, not published yet. One reference for the process, one for us.
     unsafe { shared.slab().publish(slot, 2) };
+    shared.inspection().made_outside(-1);
     local::apart(|| end::finish_here(cell, ExitReason::Normal));
     CellRef::adopt(cell)
 }

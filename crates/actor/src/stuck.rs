@@ -11,7 +11,7 @@ use std::{collections::HashMap, fmt, sync::Weak, time::Duration};
 use whitebeam_scheduler::LongRun;
 use whitebeam_sync::shim::Mutex;
 
-use crate::{Name, Pid, RuntimeEvent, cell::CellRef, ext::Ext, shared::Shared};
+use crate::{Name, Pid, RuntimeEvent, cell::CellRef, ext::Ext, inspect::level, shared::Shared};
 
 /// Code that holds, or has held, its worker for longer than
 /// [`Builder::stuck_after`](crate::Builder::stuck_after) allows: it computes, blocks its thread, or awaits something
@@ -26,6 +26,8 @@ pub struct StuckHandler {
     pub actor: Option<&'static str>,
     /// The type of the messages that it handles.
     pub message: Option<&'static str>,
+    /// What the message in hand is called, if the process's type [names its messages](crate::Actor::msg_name).
+    pub message_name: Option<&'static str>,
     /// The name that it is registered under.
     pub name: Option<Name>,
     /// What it is called for people, see [`SpawnOptions::label`](crate::SpawnOptions::label).
@@ -48,6 +50,7 @@ impl StuckHandler {
             pid: None,
             actor: None,
             message: None,
+            message_name: None,
             name: None,
             label: None,
             is_task: run.is_task(),
@@ -67,6 +70,7 @@ impl StuckHandler {
         self.pid = Some(cell.pid());
         self.actor = Some((cell.vt().type_name)());
         self.message = Some(cell.vt().message.name());
+        self.message_name = level::in_hand(cell).and_then(|in_hand| in_hand.name);
         self.name = cell.shared().names().name_of(cell);
         self.label = Ext::label_of(cell);
     }
@@ -84,7 +88,8 @@ impl fmt::Display for StuckHandler {
                 write!(f, " {what} {name}")?;
             }
         }
-        write!(f, " holds worker {} for {:?}", self.worker, self.held_for)
+        write!(f, " holds worker {} for {:?}", self.worker, self.held_for)?;
+        self.message_name.map_or(Ok(()), |name| write!(f, " with {name}"))
     }
 }
 

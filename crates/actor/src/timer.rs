@@ -8,12 +8,26 @@
 //! A process moves from worker to worker, and sets each timer where it is: they are in several wheels, which
 //! are not at the same moment. The first to fire brings those of the process that are due before it, so that
 //! messages come in the order of their due times.
+//!
+//! # Where memory is far
+//!
+//! With a million timers each step to another place in memory is a hundred nanoseconds, and what a timer touches lies in
+//! a dozen of places: cell, state, part, [queue], message. So a process writes down where its next timer is and where
+//! that one's message, and who fires many timers asks for all of these ahead ([`Expire::prepare`]). Addresses that have
+//! become wrong do no harm: nobody follows them.
 #![expect(unsafe_code, reason = "the owner's part of a cell is reached by pointer")]
 
-use std::{collections::BTreeSet, ptr::NonNull, sync::Arc, time::Duration};
+mod queue;
+
+use std::{ptr::NonNull, sync::Arc, time::Duration};
 
 use whitebeam_scheduler::{Expire, Time, TimerKey};
-use whitebeam_sync::{inbox::Cursor, node::Node};
+use whitebeam_sync::{
+    inbox::Cursor,
+    node::Node,
+    prefetch,
+    shim::atomic::{AtomicUsize, Ordering},
+};
 
 use crate::{
     Pid,
@@ -25,6 +39,7 @@ use crate::{
     shared::Shared,
     signal::{self, Signal},
     simulate::{Event, tell_of},
+    timer::queue::Queue,
 };
 
 /// Names one timer of one process. Another process can do nothing with it.
@@ -32,58 +47,77 @@ use crate::{
 pub struct TimerRef {
     owner: Pid,
     pub(crate) id: u64,
+    /// When it is due, or was for the first time.
+    deadline: Time,
 }
 
 /// A timer that has not fired.
 pub(crate) struct Pending {
     key: TimerKey,
-    deadline: Time,
     what: What,
 }
 
 /// The timers of one process that have not fired.
 pub(crate) struct Set {
     entry: Arc<Entry>,
-    by_id: Map<u64, Pending>,
-    by_deadline: BTreeSet<(Time, u64)>,
+    pending: Queue<Pending>,
+    /// When the intervals are due: their [`TimerRef`]s do not know.
+    beats: Map<u64, Time>,
 }
 
 /// A table with room for more than this is not kept when it is empty.
 const KEPT: usize = 64;
 
 impl Set {
-    fn new(cell: CellPtr) -> Box<Self> {
-        let entry = Arc::new(Entry { cell: cell.to_ref() });
-        Box::new(Set { entry, by_id: Map::default(), by_deadline: BTreeSet::new() })
+    /// Of the cell whose part this is.
+    fn of(cell: CellPtr, ext: &mut Ext) -> &mut Self {
+        let part = std::ptr::from_mut(ext).addr();
+        ext.timers.get_or_insert_with(|| {
+            let entry = Arc::new(Entry::new(cell.to_ref(), part));
+            let set = Box::new(Set { entry, pending: Queue::new(), beats: Map::default() });
+            set.entry.set.store(std::ptr::from_ref(&*set).addr(), Ordering::Relaxed);
+            set
+        })
     }
 
-    fn insert(&mut self, id: u64, pending: Pending) {
-        self.by_deadline.insert((pending.deadline, id));
-        self.by_id.insert(id, pending);
+    fn insert(&mut self, id: u64, deadline: Time, pending: Pending) {
+        if matches!(pending.what, What::Every(_)) {
+            self.beats.insert(id, deadline);
+        }
+        self.pending.insert((deadline, id), pending);
+        self.write_down();
     }
 
-    fn remove(&mut self, id: u64) -> Option<Pending> {
-        let pending = self.by_id.remove(&id)?;
-        self.by_deadline.remove(&(pending.deadline, id));
-        if self.by_id.is_empty() && self.by_id.capacity() > KEPT {
-            self.by_id = Map::default();
+    fn remove(&mut self, id: u64, deadline: Time) -> Option<Pending> {
+        let pending = self.pending.remove((deadline, id))?;
+        self.write_down();
+        if matches!(pending.what, What::Every(_)) {
+            self.beats.remove(&id);
+            if self.beats.is_empty() && self.beats.capacity() > KEPT {
+                self.beats = Map::default();
+            }
         }
         Some(pending)
     }
 
-    fn deadline(&self, id: u64) -> Option<Time> {
-        self.by_id.get(&id).map(|pending| pending.deadline)
+    /// For who fires the next one.
+    fn write_down(&self) {
+        let Some((place, next)) = self.pending.likely_next() else { return };
+        self.entry.next.store(place.addr(), Ordering::Relaxed);
+        if let What::Once(node) = &next.what {
+            self.entry.message.store(node.addr().get(), Ordering::Relaxed);
+        }
     }
 
-    /// One that is due before `deadline`.
-    fn first_before(&self, deadline: Time) -> Option<u64> {
-        self.by_deadline.first().filter(|(first, _)| *first < deadline).map(|(_, id)| *id)
+    /// When a timer is due that has not fired.
+    fn deadline(&self, timer: TimerRef) -> Option<Time> {
+        let deadline = self.beats.get(&timer.id).copied().unwrap_or(timer.deadline);
+        self.pending.contains((deadline, timer.id)).then_some(deadline)
     }
 
     /// In the order in which they are due.
     pub(crate) fn into_pending(self) -> impl Iterator<Item = Pending> {
-        let mut by_id = self.by_id;
-        self.by_deadline.into_iter().filter_map(move |(_, id)| by_id.remove(&id))
+        self.pending.into_ordered()
     }
 }
 
@@ -91,11 +125,16 @@ enum What {
     Once(NonNull<Node>),
     /// Set by somebody else, who may cancel it.
     Later(Arc<later::Inner>),
-    Every {
-        period: Duration,
-        make: Box<dyn FnMut() -> NonNull<Node> + Send>,
-    },
+    Every(Box<Beat>),
 }
+
+/// An interval. In a box: the table is for timers that fire once.
+struct Beat {
+    period: Duration,
+    make: Box<dyn FnMut() -> NonNull<Node> + Send>,
+}
+
+const _: () = assert!(size_of::<Pending>() == 32);
 
 // SAFETY: the node is an unsent message, owned by this; messages are Send.
 unsafe impl Send for What {}
@@ -117,7 +156,7 @@ impl Drop for What {
                 unsafe { (vt.dispose)(*node) };
             }
             What::Later(later) => drop(later.take_message()),
-            What::Every { .. } => {}
+            What::Every(_) => {}
         }
     }
 }
@@ -128,12 +167,38 @@ impl Drop for What {
 /// are cancelled then.
 struct Entry {
     cell: CellRef,
+    /// Addresses of what a timer's delivery touches, see the module's text. The owner writes them.
+    part: usize,
+    set: AtomicUsize,
+    next: AtomicUsize,
+    message: AtomicUsize,
+}
+
+impl Entry {
+    fn new(cell: CellRef, part: usize) -> Self {
+        let nowhere = || AtomicUsize::new(0);
+        Entry { cell, part, set: nowhere(), next: nowhere(), message: nowhere() }
+    }
 }
 
 impl Expire for Entry {
-    fn expire(&self, token: u64, _deadline: u64) {
+    fn expire(&self, token: u64, deadline: u64) {
+        let due = Time::from_nanos(deadline);
         // Refused: it has ended, and its timers with it.
-        let _ = signal::send(self.cell.ptr(), Signal::Timer { id: token });
+        let _ = signal::send(self.cell.ptr(), Signal::Timer { id: token, due });
+    }
+
+    fn prepare(&self) {
+        self.cell.ptr().prefetch_for_run();
+        let fields = [std::mem::offset_of!(Ext, timers), std::mem::offset_of!(Ext, idle)];
+        let part = fields.map(|field| self.part + field);
+        let [set, next, message] =
+            [&self.set, &self.next, &self.message].map(|at| at.load(Ordering::Relaxed));
+        // The next timer may lie on two lines.
+        let moving = [set, next, next + size_of::<Pending>(), message];
+        for address in part.into_iter().chain(moving) {
+            prefetch(std::ptr::without_provenance::<()>(address));
+        }
     }
 }
 
@@ -174,17 +239,17 @@ pub(crate) unsafe fn every<M: Send + 'static>(
     let period = period.max(Duration::from_nanos(1));
     let make = Box::new(move || message::uncounted(f()));
     // SAFETY: the caller's word.
-    unsafe { set(cell, first, What::Every { period, make }) }
+    unsafe { set(cell, first, What::Every(Box::new(Beat { period, make }))) }
 }
 
 unsafe fn set(cell: CellPtr, deadline: Time, what: What) -> TimerRef {
     // SAFETY: the callers' callers are owners.
     let ext = unsafe { Ext::of(cell) };
     let id = ext.next_id();
-    let set = ext.timers.get_or_insert_with(|| Set::new(cell));
+    let set = Set::of(cell, ext);
     let key = arm(cell, set, deadline, id);
-    set.insert(id, Pending { key, deadline, what });
-    TimerRef { owner: cell.pid(), id }
+    set.insert(id, deadline, Pending { key, what });
+    TimerRef { owner: cell.pid(), id, deadline }
 }
 
 /// Somebody has set a timer for `cell`. Called in the drain of the owner's run.
@@ -196,16 +261,16 @@ pub(crate) fn set_later(cell: CellPtr, later: Arc<later::Inner>) {
     let ext = unsafe { Ext::of(cell) };
     let (id, deadline) = (ext.next_id(), later.deadline());
     later.armed(id);
-    let set = ext.timers.get_or_insert_with(|| Set::new(cell));
+    let set = Set::of(cell, ext);
     let key = arm(cell, set, deadline, id);
-    set.insert(id, Pending { key, deadline, what: What::Later(later) });
+    set.insert(id, deadline, Pending { key, what: What::Later(later) });
 }
 
 /// Who has set it has cancelled it. Called in the drain of the owner's run.
 pub(crate) fn forget(cell: CellPtr, later: &later::Inner) {
     // SAFETY: called in the drain of the owner's run.
     let set = unsafe { Ext::get(cell) }.and_then(|ext| ext.timers.as_mut());
-    if let Some(pending) = set.and_then(|set| set.remove(later.timer())) {
+    if let Some(pending) = set.and_then(|set| set.remove(later.timer(), later.deadline())) {
         let _ = cell.shared().scheduler().cancel(pending.key);
     }
 }
@@ -219,7 +284,7 @@ pub(crate) unsafe fn time_left(cell: CellPtr, timer: TimerRef) -> Option<Duratio
         return None;
     }
     // SAFETY: the caller's word.
-    let deadline = unsafe { Ext::get(cell) }?.timers.as_ref()?.deadline(timer.id)?;
+    let deadline = unsafe { Ext::get(cell) }?.timers.as_ref()?.deadline(timer)?;
     Some(deadline.saturating_since(cell.shared().scheduler().now()))
 }
 
@@ -232,36 +297,39 @@ pub(crate) unsafe fn cancel(cell: CellPtr, timer: TimerRef) -> Option<Duration> 
         return None;
     }
     // SAFETY: the caller's word.
-    let pending = unsafe { Ext::get(cell) }?.timers.as_mut()?.remove(timer.id)?;
+    let set = unsafe { Ext::get(cell) }?.timers.as_mut()?;
+    let deadline = set.deadline(timer)?;
+    let pending = set.remove(timer.id, deadline)?;
     let scheduler = cell.shared().scheduler();
-    let left = pending.deadline.saturating_since(scheduler.now());
+    let left = deadline.saturating_since(scheduler.now());
     let _ = scheduler.cancel(pending.key);
     Some(left)
 }
 
 /// A timer has fired: its message joins the mailbox, unless it was cancelled, and before it those of the
 /// timers that are due earlier. (They are with another worker, which has not come to them.)
-pub(crate) fn fired(cell: CellPtr, cursor: &mut Cursor, id: u64) {
-    let scheduler = cell.shared().scheduler();
-    // SAFETY: called in the drain of the owner's run.
-    let due = unsafe { Ext::get(cell) }.and_then(|ext| ext.timers.as_ref()?.deadline(id));
-    // Not due: an interval's tick that came before its turn, by another timer, is told of late.
-    let Some(due) = due.filter(|due| *due <= scheduler.now()) else { return };
-    // SAFETY: as above, anew each time: what is delivered runs the user's code.
+pub(crate) fn fired(cell: CellPtr, cursor: &mut Cursor, id: u64, due: Time) {
+    // SAFETY: called in the drain of the owner's run, anew each time: what is delivered runs the user's code.
     let set = || unsafe { Ext::get(cell) }.and_then(|ext| ext.timers.as_deref_mut());
-    while let Some(first) = set().and_then(|set| set.first_before(due)) {
-        if let Some(pending) = set().and_then(|set| set.remove(first)) {
-            let _ = scheduler.cancel(pending.key);
-            tick(cell, cursor, first, pending);
+    // Else it was cancelled, or came along with one that was due later. (An interval has another time then.)
+    if !set().is_some_and(|set| set.pending.contains((due, id))) {
+        return;
+    }
+    while let Some((time, first)) =
+        set().and_then(|set| set.pending.next()).filter(|next| next.0 < due)
+    {
+        if let Some(pending) = set().and_then(|set| set.remove(first, time)) {
+            let _ = cell.shared().scheduler().cancel(pending.key);
+            tick(cell, cursor, first, time, pending);
         }
     }
-    if let Some(pending) = set().and_then(|set| set.remove(id)) {
-        tick(cell, cursor, id, pending);
+    if let Some(pending) = set().and_then(|set| set.remove(id, due)) {
+        tick(cell, cursor, id, due, pending);
     }
 }
 
 /// Delivers a timer's message, and sets an interval anew.
-fn tick(cell: CellPtr, cursor: &mut Cursor, id: u64, pending: Pending) {
+fn tick(cell: CellPtr, cursor: &mut Cursor, id: u64, due: Time, pending: Pending) {
     // SAFETY: called in the drain of the owner's run.
     if unsafe { idle::is_over(cell, cursor, id) } {
         // With the message, which is the user's.
@@ -281,33 +349,31 @@ fn tick(cell: CellPtr, cursor: &mut Cursor, id: u64, pending: Pending) {
             }
             None
         }
-        Split::Every(period, mut make) => {
-            signal::deliver(cell, cursor, &mut make);
-            Some((period, make))
+        Split::Every(mut beat) => {
+            signal::deliver(cell, cursor, &mut beat.make);
+            Some(beat)
         }
     };
-    if let Some((period, make)) = again {
-        let now = cell.shared().scheduler().now();
+    if let Some(beat) = again {
+        let (now, period) = (cell.shared().scheduler().now(), beat.period);
         // Ticks that were missed are skipped, and the beat is kept.
-        let mut deadline = pending.deadline.saturating_add(period);
+        let mut deadline = due.saturating_add(period);
         if deadline <= now {
-            let behind = now.saturating_since(pending.deadline).as_nanos() / period.as_nanos();
+            let behind = now.saturating_since(due).as_nanos() / period.as_nanos();
             let steps = u32::try_from(behind + 1).unwrap_or(u32::MAX);
-            deadline = pending.deadline.saturating_add(period.saturating_mul(steps));
+            deadline = due.saturating_add(period.saturating_mul(steps));
         }
-        let what = What::Every { period, make };
         // SAFETY: called in the drain of the owner's run.
-        let ext = unsafe { Ext::of(cell) };
-        let set = ext.timers.get_or_insert_with(|| Set::new(cell));
+        let set = Set::of(cell, unsafe { Ext::of(cell) });
         let key = arm(cell, set, deadline, id);
-        set.insert(id, Pending { key, deadline, what });
+        set.insert(id, deadline, Pending { key, what: What::Every(beat) });
     }
 }
 
 enum Split {
     Once(NonNull<Node>),
     Later(Arc<later::Inner>),
-    Every(Duration, Box<dyn FnMut() -> NonNull<Node> + Send>),
+    Every(Box<Beat>),
 }
 
 impl What {
@@ -318,10 +384,8 @@ impl What {
             What::Once(node) => Split::Once(*node),
             // SAFETY: `what` is not dropped, so this is moved out once.
             What::Later(later) => Split::Later(unsafe { std::ptr::read(later) }),
-            What::Every { period, make } => {
-                // SAFETY: `what` is not dropped, so the box is moved out once.
-                Split::Every(*period, unsafe { std::ptr::read(make) })
-            }
+            // SAFETY: as above.
+            What::Every(beat) => Split::Every(unsafe { std::ptr::read(beat) }),
         }
     }
 }

@@ -335,6 +335,7 @@ impl Drop for Disposal {
 /// [`Handle::unread_counts`](crate::Handle::unread_counts). Each such message is in one of the first four. What is
 /// [kept](Unread::keep) is in none as long as its next incarnation has not been started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct UnreadCounts {
     /// Requests of calls: answered with the exit reason.

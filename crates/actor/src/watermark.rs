@@ -208,7 +208,7 @@ fn look(cell: CellPtr) {
     // SAFETY: the turn owns the cell, and no reference into its part is alive.
     let watch = unsafe { &mut Ext::of(cell).watermark };
     watch.is_above = false;
-    if cell.header().flags.get() & flag::PACED == 0 {
+    if cell.header().flags.get() & (flag::PACED | flag::TIMED) == 0 {
         cell.header().clear(bit::TURNS);
     }
     if std::mem::take(&mut watch.is_told) {

@@ -79,7 +79,7 @@ use crate::{
     cell::{CellPtr, CellRef, bit, flag},
     contain::contain,
     end::{self, How},
-    ext::{self, Ext, Map},
+    ext::{self, Ext, Map, table_bytes},
     message::{self, Carried, tag},
     signal,
 };
@@ -88,6 +88,9 @@ use crate::{
 const ROUND: u32 = 32;
 /// Items in a row from one stream before the next work has its turn.
 const STRIDE: u32 = 16;
+
+/// Places of the queue of those to be polled that are kept when nothing is attached any more.
+const QUEUE_KEPT: usize = 32;
 
 /// One future or stream. Its panics are its process's.
 pub(crate) trait Work: Send {
@@ -116,12 +119,26 @@ pub(crate) struct Works {
     /// `None`: it is being polled.
     entries: Map<u64, Option<Entry>>,
     ready: Arc<Ready>,
+    /// Bytes of what the entries have allocated.
+    bytes: usize,
 }
 
 struct Entry {
     work: Pin<Box<dyn Work>>,
     wakes: Arc<Wakes>,
     waker: Waker,
+}
+
+impl Entry {
+    /// Bytes that it has allocated, without what the user's future owns.
+    fn size(&self) -> usize {
+        size_of_val(&*self.work) + arc_size::<Wakes>()
+    }
+}
+
+/// Bytes that an `Arc` allocates.
+const fn arc_size<T>() -> usize {
+    2 * size_of::<usize>() + size_of::<T>()
 }
 
 /// The numbers of work that is to be polled, and whose it is.
@@ -168,7 +185,14 @@ impl Works {
     fn new(cell: CellPtr) -> Self {
         let queue = Mutex::new(VecDeque::new());
         let ready = Arc::new(Ready { cell: cell.to_ref(), queue });
-        Works { entries: Map::default(), ready }
+        Works { entries: Map::default(), ready, bytes: 0 }
+    }
+
+    /// Bytes that all of it has allocated.
+    fn size(&self) -> usize {
+        let queue = self.ready.queue.lock().capacity() * size_of::<u64>();
+        let own = size_of::<Self>() + arc_size::<Ready>();
+        own + queue + table_bytes(&self.entries) + self.bytes
     }
 
     /// The oldest number in the queue, and what it stands for. What is over is passed over.
@@ -184,9 +208,14 @@ impl Works {
     /// It is over, or about to be dropped.
     fn remove(&mut self, id: u64) -> Option<Entry> {
         let entry = self.entries.remove(&id)?;
+        self.bytes -= entry.as_ref().map_or(0, Entry::size);
         if self.entries.is_empty() {
-            // What a burst took is given back.
+            // What a burst took is given back. Numbers that are queued stand for nothing any more.
             self.entries = Map::default();
+            let mut queue = self.ready.queue.lock();
+            if queue.capacity() > QUEUE_KEPT {
+                *queue = VecDeque::new();
+            }
         }
         entry
     }
@@ -223,8 +252,11 @@ unsafe fn add(cell: CellPtr, work: Pin<Box<dyn Work>>) -> u64 {
     let ready = Arc::clone(&works.ready);
     let wakes = Arc::new(Wakes { ready, id, is_queued: AtomicBool::new(true) });
     let waker = Waker::from(Arc::clone(&wakes));
-    works.entries.insert(id, Some(Entry { work, wakes, waker }));
+    let entry = Entry { work, wakes, waker };
+    works.bytes += entry.size();
+    works.entries.insert(id, Some(entry));
     works.queue(id);
+    publish(cell);
     cell.header().set(bit::WORK);
     id
 }
@@ -239,8 +271,19 @@ unsafe fn remove(cell: CellPtr, id: u64) -> bool {
     let entry = works.and_then(|works| works.remove(id));
     if let Some(entry) = &entry {
         let _ = entry.wakes.mark();
+        publish(cell);
     }
     entry.is_some()
+}
+
+/// Says how much is attached, for who asks. Called by the owner, with no reference to its part alive.
+fn publish(cell: CellPtr) {
+    // SAFETY: the caller's word.
+    let said = unsafe { works(cell) }.map(|works| (works.entries.len(), works.size()));
+    if let (Some((number, bytes)), Some(counts)) = (said, Ext::counts_of(cell)) {
+        counts.attached.store(u32::try_from(number).unwrap_or(u32::MAX), Ordering::Relaxed);
+        counts.attached_bytes.store(bytes, Ordering::Relaxed);
+    }
 }
 
 /// Polls what was woken, if anything was. Called by the owner, in its run, with no reference to cursor or part alive.
@@ -332,7 +375,9 @@ fn go_on(cell: CellPtr, id: u64, mut entry: Entry, turn: &mut Turn<'_>) -> Resul
 fn give_up(cell: CellPtr, id: u64, entry: Entry) -> Option<ExitReason> {
     // SAFETY: as in `go_on`.
     if let Some(works) = unsafe { works(cell) } {
+        works.bytes -= entry.size();
         let _ = works.remove(id);
+        publish(cell);
     }
     let _ = entry.wakes.mark();
     contain(|| drop(entry)).err()

@@ -395,3 +395,33 @@ fn a_turn_is_over_when_as_much_was_awaited_that_was_ready() {
     let turns: Vec<_> = log.chunk_by(|one, next| one == next).map(<[char]>::len).collect();
     assert_eq!(turns, [10; 6], "{log:?}");
 }
+
+/// Timers that are due each millisecond have a wake-up each, unless they may be late.
+#[test]
+fn dense_timers_are_gathered_for_as_long_as_their_slack() {
+    let slack = Duration::from_millis(50);
+    let rt = Runtime::builder().workers(1).timer_slack(slack).build().expect("a runtime");
+    let parks = || rt.metrics()[0].parks;
+    rt.block_on(async {
+        let puppet = plain(&rt).await;
+        let (told, count) = (Arc::new(AtomicU32::new(0)), 500);
+        let start = rt.now();
+        let seen = Arc::clone(&told);
+        support::puppet::ask(&puppet, move |cx| {
+            for n in 1..=count {
+                let seen = Arc::clone(&seen);
+                let message = now(move |_| {
+                    seen.fetch_add(1, Ordering::Relaxed);
+                    Ok(())
+                });
+                cx.send_at(start + Duration::from_millis(n), message);
+            }
+        })
+        .await;
+        let before = parks();
+        rt.sleep(Duration::from_millis(count) + 2 * slack).await;
+        assert_eq!(u64::from(told.load(Ordering::Relaxed)), count);
+        // Eight at any time, one each slack, and few for the setting.
+        assert!(parks() - before < 60, "{} wake-ups", parks() - before);
+    });
+}

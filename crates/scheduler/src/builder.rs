@@ -19,6 +19,7 @@ use crate::handle::Handle;
 use crate::queue::LocalQueue;
 use crate::scheduler::Scheduler;
 use crate::shared::{Shared, Tuning};
+use crate::timers;
 use crate::watch::{LongRun, Settings, Watchdog};
 use crate::worker::Local;
 
@@ -77,6 +78,7 @@ pub struct Builder {
     slice: Duration,
     steal_after: Duration,
     spin: Duration,
+    timer_slack: Duration,
     watch: Settings,
     hooks: Hooks,
     start: Start,
@@ -138,6 +140,7 @@ impl Builder {
             slice: SLICE,
             steal_after: STEAL_AFTER,
             spin: SPIN,
+            timer_slack: timers::SLACK,
             watch: Settings::default(),
             hooks: Hooks::default(),
             start: Arc::new(|thread, body| thread.spawn(body)),
@@ -201,6 +204,16 @@ impl Builder {
         self
     }
 
+    /// How late dense timers may be, so that workers without other work sleep between them: on average they wake up for
+    /// timers no more often than once in this time. Zero: for each of them. Default: 500 us.
+    ///
+    /// Timers that are sparse are on time: a few wake-ups in short succession are not put off. While workers have other
+    /// work they fire what is due each [slice](Self::slice).
+    pub fn timer_slack(mut self, slack: Duration) -> Self {
+        self.timer_slack = slack;
+        self
+    }
+
     /// Has `hook` called when a run has held its worker for longer than `limit`, and again when that has returned.
     ///
     /// On a thread of its own, between one and one and a half limits after the run began; no earlier than after 500
@@ -247,7 +260,8 @@ impl Builder {
     }
 
     /// Called on each worker's thread, with its index, when it has had nothing to run for so long: once, until it
-    /// has run something again. For what can be put off until there is time, such as giving memory back.
+    /// has run something again. For what can be put off until there is time, such as giving memory back. And once more
+    /// in the same rest, if others have worked meanwhile and rest now: what they have freed may be this one's to give.
     ///
     /// It costs a worker one wake-up for each such rest. What is called holds up what comes in meanwhile and finds no
     /// other worker awake. It counts as a thread outside: what it schedules goes through the shared queue.
@@ -292,6 +306,8 @@ impl Builder {
 
     /// Starts the threads, those for blocking work included, in another way than `thread::Builder::spawn`: to pin
     /// them, to set their priority, or to see what happens when the system has none left.
+    ///
+    /// A panic in it leaves [`build`](Self::build); later, for blocking work, it is as if there were no thread to be had.
     pub fn start_threads_with(
         mut self,
         start: impl Fn(thread::Builder, ThreadBody) -> io::Result<JoinHandle<()>>
@@ -328,6 +344,7 @@ impl Builder {
             slice: rate.ticks(self.slice),
             age: rate.ticks(self.steal_after),
             spin: rate.ticks(self.spin),
+            timer_slack: self.timer_slack,
             spares,
         };
         let barrier = Heavy::register();
@@ -424,6 +441,7 @@ impl fmt::Debug for Builder {
             .field("slice", &self.slice)
             .field("steal_after", &self.steal_after)
             .field("spin", &self.spin)
+            .field("timer_slack", &self.timer_slack)
             .field("blocking_threads", &self.blocking_threads)
             .field("blocking_queue", &self.blocking_queue)
             .field("blocking_keep_alive", &self.blocking_keep_alive)

@@ -117,8 +117,8 @@ impl Handle {
     /// Calls `expire` with `token` at `deadline` or a little later, on a worker.
     ///
     /// Costs a lock that is rarely contended and no allocation. How much later: a slice of work (50 us) and
-    /// the system's wake-up of a sleeping thread; more while every worker is inside a handler that
-    /// takes longer.
+    /// the system's wake-up of a sleeping thread; up to the [slack](crate::Builder::timer_slack) while timers are so dense
+    /// that workers would hardly sleep between them; more while every worker is inside a handler that takes longer.
     pub fn timer_at(&self, deadline: Time, expire: Arc<dyn Expire>, token: u64) -> TimerKey {
         let shard = with_current(&self.0, |local| local.map(|local| local.shard()));
         self.0.timer_at(shard, deadline, expire, token)
@@ -173,7 +173,7 @@ impl Handle {
     /// What each worker has done, and then each spare. Empty in the simulation.
     #[must_use]
     pub fn metrics(&self) -> Vec<WorkerMetrics> {
-        self.0.remotes.iter().map(|remote| WorkerMetrics::read(remote, self.0.rate)).collect()
+        (0..self.0.remotes.len()).map(|index| WorkerMetrics::read(&self.0, index)).collect()
     }
 
     /// Runnables in the shared queue; advisory.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use whitebeam_sync::shim::atomic::{AtomicU64, Ordering};
 
 use crate::clock::{TickRate, ticks};
+use crate::shared::Shared;
 
 /// A number that one thread counts up and any thread reads.
 #[derive(Debug, Default)]
@@ -29,6 +30,17 @@ impl Counter {
     #[inline]
     pub(crate) fn set(&self, value: u64) {
         self.0.store(value, Ordering::Relaxed);
+    }
+
+    /// By the owner only: who [sees](Self::see) this value sees what was written before it.
+    #[inline]
+    pub(crate) fn publish(&self, value: u64) {
+        self.0.store(value, Ordering::Release);
+    }
+
+    /// A value that was [published](Self::publish).
+    pub(crate) fn see(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
     }
 }
 
@@ -55,6 +67,8 @@ pub(crate) struct Counters {
     resting_since: Counter,
     /// The tick at which the worker began its life; 0 before.
     began: Counter,
+    /// How long all workers had worked, in ticks, when this one last called the hook for those that rest.
+    pub(crate) eased_at: Counter,
 }
 
 impl Counters {
@@ -74,6 +88,13 @@ impl Counters {
     /// Whether the worker has no work.
     pub(crate) fn is_resting(&self) -> bool {
         self.resting_since.read() != 0
+    }
+
+    /// Ticks spent with work until now, or until it rested.
+    pub(crate) fn worked(&self, now: u64) -> u64 {
+        let resting = self.resting_since.read();
+        let until = if resting == 0 { now } else { resting };
+        until.saturating_sub(self.began.read()).saturating_sub(self.idle.read())
     }
 
     /// Time without work and time with it.
@@ -119,12 +140,23 @@ pub struct WorkerMetrics {
     pub busy: Duration,
     /// Time it searched, napped or slept.
     pub idle: Duration,
+    /// For how long it has been in one and the same run, if the watchdog has found that to be too long: longer than
+    /// [`Builder::on_long_run`](crate::Builder::on_long_run) or, where there are spares,
+    /// [`Builder::spare_after`](crate::Builder::spare_after) says. `None` as well where there is no watchdog.
+    pub held_for: Option<Duration>,
+    /// Whether it is a [spare](crate::Builder::spare_workers).
+    pub is_spare: bool,
+    /// The worker that it stands in for at present, if it is a spare.
+    pub stands_in_for: Option<usize>,
 }
 
 impl WorkerMetrics {
-    pub(crate) fn read(remote: &crate::shared::Remote, rate: TickRate) -> Self {
+    pub(crate) fn read(shared: &Shared, index: usize) -> Self {
+        let remote = &shared.remotes[index];
         let counters = &remote.counters;
-        let (idle, busy) = counters.times(rate);
+        let (idle, busy) = counters.times(shared.rate);
+        let held_since = shared.watch.held_since(index);
+        let spare = index.checked_sub(shared.workers()).map(|spare| &shared.watch.spares[spare]);
         WorkerMetrics {
             runs: remote.runs.read(),
             queue_runs: remote.pops.read(),
@@ -138,6 +170,9 @@ impl WorkerMetrics {
             queue_len: remote.stealer.len() + usize::from(!remote.slot.is_empty()),
             busy,
             idle,
+            held_for: held_since.map(|since| shared.clock.now() - since),
+            is_spare: spare.is_some(),
+            stands_in_for: spare.and_then(|spare| spare.duty()),
         }
     }
 }

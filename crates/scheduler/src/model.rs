@@ -43,7 +43,14 @@ impl Model {
     /// Nothing is scheduled, and it is the start of time.
     #[must_use]
     pub fn new() -> Self {
-        let tuning = Tuning { budget: BUDGET, slice: 0, age: 0, spin: 0, spares: 0 };
+        let tuning = Tuning {
+            budget: BUDGET,
+            slice: 0,
+            age: 0,
+            spin: 0,
+            timer_slack: Duration::ZERO,
+            spares: 0,
+        };
         let clock = Clock::simulated();
         let blocking = Pool::new(None);
         let shared = Shared::new(clock, tuning, TickRate::NONE, Box::new([]), 0, blocking, None);

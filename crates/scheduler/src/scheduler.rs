@@ -85,7 +85,7 @@ impl Scheduler {
     /// call.
     ///
     /// Then it ends the pool for [blocking work](Handle::spawn_blocking) in what is left of `within`: what waits there
-    /// is dropped, what runs is waited for, by the first call. What is still running is in
+    /// is dropped, what runs is waited for, by the first call that may wait. What is still running is in
     /// [`Handle::blocking_metrics`], and not in the answer.
     ///
     /// On a worker of this scheduler it does not wait.

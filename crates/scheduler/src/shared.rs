@@ -7,7 +7,7 @@ use std::time::Duration;
 use crossbeam_deque::{Injector, Steal, Stealer};
 use whitebeam_sync::barrier::Heavy;
 use whitebeam_sync::idle::{Idle, Wake};
-use whitebeam_sync::shim::atomic::{AtomicU8, AtomicU64, Ordering};
+use whitebeam_sync::shim::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use whitebeam_sync::steal_slot::StealSlot;
 
 use crate::blocking::Pool;
@@ -59,6 +59,8 @@ pub(crate) struct Remote {
     pub(crate) running: Counter,
     pub(crate) stealer: Stealer<Runnable>,
     pub(crate) counters: Counters,
+    /// It is to call the hook for workers that rest, once more. Set by another one, reset by itself.
+    pub(crate) is_asked: AtomicBool,
 }
 
 /// The numbers that a builder can change, in the units that the workers use.
@@ -72,6 +74,8 @@ pub(crate) struct Tuning {
     pub(crate) age: u64,
     /// How long a sentinel spins before it naps, in ticks.
     pub(crate) spin: u64,
+    /// The mean time between two wake-ups for timers, at least.
+    pub(crate) timer_slack: Duration,
     /// How many of the threads are spares.
     pub(crate) spares: usize,
 }
@@ -93,6 +97,7 @@ impl Remote {
             running: Counter::default(),
             stealer,
             counters: Counters::default(),
+            is_asked: AtomicBool::new(false),
         }
     }
 }
@@ -115,8 +120,8 @@ impl Shared {
             tuning,
             idle: Idle::with_spares(workers, spares),
             injector: Injector::new(),
-            timers: Timers::new(workers.max(1)),
-            watch: Watch::new(spares),
+            timers: Timers::new(workers.max(1), tuning.timer_slack),
+            watch: Watch::new(remotes.len(), spares),
             remotes,
             blocking,
             state: AtomicU8::new(RUNNING),
@@ -206,6 +211,12 @@ impl Shared {
         for (deadline, entry) in due {
             quietly(|| entry.expire.expire(entry.token, deadline));
         }
+    }
+
+    /// Ticks that workers have worked, all together. One that never ran anything has not: threads take time to start.
+    pub(crate) fn worked(&self, now: u64) -> u64 {
+        let have_run = self.remotes.iter().filter(|remote| remote.runs.read() != 0);
+        have_run.map(|remote| remote.counters.worked(now)).sum()
     }
 
     pub(crate) fn choose(&self, point: Point, of: usize) -> usize {

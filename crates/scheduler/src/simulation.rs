@@ -66,7 +66,8 @@ impl Simulation {
     /// The chooser is called with the simulation's state locked: it must not use the handle.
     #[must_use]
     pub fn with_choices(choices: Box<dyn Choices>) -> Self {
-        let tuning = Tuning { budget: 0, slice: 0, age: 0, spin: 0, spares: 0 };
+        let tuning =
+            Tuning { budget: 0, slice: 0, age: 0, spin: 0, timer_slack: Duration::ZERO, spares: 0 };
         let sim = Sim::new(choices);
         let (clock, blocking) = (Clock::simulated(), Pool::new(None));
         let none = Box::new([]);

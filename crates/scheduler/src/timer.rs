@@ -24,8 +24,8 @@
 //!
 //! * A slot of the lowest wheel is a *tick* of 131 us, yet delivery is exact: entries keep their
 //!   deadline to the nanosecond, and the slot that holds `now` gives up only what is due.
-//! * The lowest wheel has 2048 slots, those above 64 each, so that common delays pass through one
-//!   or two.
+//! * The lowest wheel has 128 slots, the next one 1024, those above 64 each, so that common delays pass through one
+//!   or two, and few entries are moved at one go.
 //! * No per-tick work: occupancy bitmaps lead from one occupied slot to the next, so a clock that
 //!   jumped by an hour costs no more than one that moved by a tick.
 //! * Each slot keeps the earliest deadline it was given while occupied, so that the time to sleep
@@ -40,8 +40,8 @@
 //! # Cost
 //!
 //! Insert, remove: O(1), no search; insert allocates once in 256 entries. Expiry: O(1) per entry,
-//! plus one move for each level it starts above the lowest (none below 268 ms, one below 17 s, four
-//! for a day), plus the sort of a tick's entries. Memory: 60 to 64 bytes per pending entry, 64 KiB
+//! plus one move for each level it starts above the lowest (none below 17 ms, one below 17 s, four
+//! for a day), plus the sort of a tick's entries. Memory: 60 to 64 bytes per pending entry, 36 KiB
 //! for a wheel in use, nothing to speak of for one that never had a timer. After a burst the memory
 //! of entries and lists is given back as they empty ([`entries`] has the rule).
 //!
@@ -71,6 +71,11 @@ pub trait Expire: Send + Sync {
     /// Called once for each timer that was not cancelled, at or after `deadline` (nanoseconds of
     /// the scheduler's clock), by whichever worker found it due and with no lock held.
     fn expire(&self, token: u64, deadline: u64);
+
+    /// Told a moment ahead of [`expire`](Self::expire), where many timers are due at once: the time to
+    /// [ask](whitebeam_sync::prefetch) for memory that `expire`, and what it brings about, will look at. A hint:
+    /// it may not come, and no lock is held when it does. Does nothing, unless said otherwise.
+    fn prepare(&self) {}
 
     /// Called instead when the scheduler ends before the deadline, with no lock held: whatever waits for it
     /// waits in vain.

@@ -6,10 +6,11 @@
 //! # Who looks
 //!
 //! * A **worker** looks at its own shard each 50 us of work (a slice), at all each millisecond.
-//! * The **sentinel** looks at all while it searches, and naps until the next deadline at most.
+//! * The **sentinel** looks at all while it searches, and naps until the next deadline at most; longer, by a
+//!   [slack](slack), while timers are so dense that it would hardly sleep.
 //! * A **sleeper** covers for it: while some worker is active and the post of the sentinel is vacant
 //!   (see [`Idle`](whitebeam_sync::idle::Idle)), a handler that never returns would hold up every
-//!   timer. So one sleeper parks only until the next deadline and [`SLACK`] more, and takes the post
+//!   timer. So one sleeper parks only until the next deadline and [`COVER`] more, and takes the post
 //!   if it is vacant then.
 //!
 //! # Who may write
@@ -27,6 +28,9 @@
 //! and if the deadline is earlier, the sentinel is called. *Searching*: it computes its next nap after
 //! a fence of its own. *Vacant, and somebody sleeps*: unless `covered` is early enough, a sleeper is
 //! recruited. *Vacant, and nobody sleeps*: all workers are active and look before they rest.
+//! How dense timers are is read by the inserter and the napper each for themselves: the number only rises. If the
+//! inserter's is the older one, the sentinel is called without need. If it is the newer one, then that nap is over by
+//! now, and what follows it is chosen behind a fence that comes after the inserter's: it counts the deadline in.
 //! `covered` may be too late after a race (both of two sleepers believe the other one covers, or the
 //! one who did has woken): then somebody is recruited without need, never the opposite.
 //!
@@ -34,6 +38,7 @@
 //!
 //! A shard is fired with a `now` that the scheduler's clock has shown.
 
+mod slack;
 mod sleep;
 
 use std::fmt;
@@ -46,6 +51,9 @@ use whitebeam_sync::shim::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::clock::Time;
 use crate::timer::{Entry, Expire, Key, Wheel};
 
+use self::slack::Slack;
+
+pub(crate) use self::slack::SLACK;
 pub use self::sleep::Sleep;
 
 /// A deadline that never comes.
@@ -54,7 +62,7 @@ pub(crate) const NEVER: u64 = u64::MAX;
 /// How much later than the next deadline the covering sleeper wakes. Only when every worker that is awake
 /// is stuck in a handler is a timer late by this; small values wake a sleeper for each timer although
 /// the sentinel was there, large ones make that lateness longer.
-pub(crate) const SLACK: Duration = Duration::from_millis(2);
+const COVER: Duration = Duration::from_millis(2);
 
 /// Names one timer of one scheduler, to cancel it with.
 ///
@@ -78,6 +86,7 @@ pub(crate) struct Timers {
     turn: AtomicUsize,
     nap_until: AtomicU64,
     covered: AtomicU64,
+    slack: Slack,
 }
 
 /// Padded: a worker looks at its own `next` at each slice.
@@ -88,13 +97,14 @@ struct Shard {
 }
 
 impl Timers {
-    pub(crate) fn new(shards: usize) -> Self {
+    pub(crate) fn new(shards: usize, slack: Duration) -> Self {
         let shard = |_| Shard { next: AtomicU64::new(NEVER), wheel: Mutex::new(Wheel::new(0)) };
         Timers {
             shards: (0..shards).map(shard).collect(),
             turn: AtomicUsize::new(0),
             nap_until: AtomicU64::new(NEVER),
             covered: AtomicU64::new(NEVER),
+            slack: Slack::new(slack),
         }
     }
 
@@ -190,7 +200,26 @@ impl Timers {
     /// Whether the sentinel's nap, which the caller knows of by the idle word, ends too late for
     /// `deadline`.
     pub(crate) fn is_nap_too_long(&self, deadline: u64) -> bool {
-        deadline < self.nap_until.load(Ordering::Relaxed)
+        self.wake_at(deadline) < self.nap_until.load(Ordering::Relaxed)
+    }
+
+    /// When the sentinel wakes up for what is due at `deadline`: then, or later while timers are dense.
+    pub(crate) fn wake_at(&self, deadline: u64) -> u64 {
+        if deadline == NEVER { NEVER } else { self.slack.wake_at(deadline) }
+    }
+
+    /// Whether timers are so dense that nobody wakes up for one that is due now.
+    pub(crate) fn is_gathering(&self, now: Time) -> bool {
+        self.slack.wake_at(0) > now.as_nanos()
+    }
+
+    /// Whether the sentinel is to leave its post for timers that are due by `now`; it does so then.
+    pub(crate) fn is_time(&self, now: Time) -> bool {
+        let is_time = self.wake_at(self.next()) <= now.as_nanos();
+        if is_time {
+            self.slack.woke(now);
+        }
+        is_time
     }
 
     /// Whether no sleeper wakes in time for `deadline`.
@@ -218,7 +247,7 @@ impl Timers {
 }
 
 fn late(deadline: u64) -> u64 {
-    deadline.saturating_add(SLACK.as_nanos() as u64)
+    deadline.saturating_add(COVER.as_nanos() as u64)
 }
 
 impl Shard {

@@ -23,7 +23,13 @@
 //! has not moved since a look that is a limit ago, and that did not rest at any look since then, is held. So a run is
 //! found out after one to one and a half limits, and what is said of its time is short by half a limit at most.
 //!
-//! What a run's target is may be asked for as long as the run lasts: [`LongRun::is_on`] is to be asked afterwards.
+//! What a run's target is may be asked for as long as the run lasts: [`LongRun::is_on`] is to be asked afterwards. It is
+//! the reader's end of a sequence lock:
+//!
+//! | operation | ordering | pairs with | breaks if weaker |
+//! | --- | --- | --- | --- |
+//! | worker: store `runs`, then store `running` | the second Release | the watchdog's load of `running`, Acquire | a new target passes for the old run's |
+//! | watchdog: load `running`, look at the target, fence, load `runs` | fence Acquire | - | the count is read first, and what was looked at is another's |
 //!
 //! # Spares
 //!
@@ -49,7 +55,7 @@
 //!
 //! # Cost
 //!
-//! While anybody works, two wake-ups for each of the shorter limit; none when all rest
+//! While anybody works or is held, two wake-ups for each of the shorter limit; none when all rest
 //! ([`Lookout`](whitebeam_sync::lookout)). No thread, where nobody is to be told and there are no spares.
 
 mod spare;
@@ -59,8 +65,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use whitebeam_sync::lookout::Lookout;
+use whitebeam_sync::shim::atomic::{Ordering, fence};
 
 use crate::clock::Time;
+use crate::metrics::Counter;
 use crate::runnable;
 use crate::shared::{Remote, Shared};
 use crate::task::quietly;
@@ -98,10 +106,14 @@ impl Settings {
         self.spares != 0 || self.hook.is_some()
     }
 
-    fn every(&self) -> Duration {
+    /// The shorter of its limits.
+    fn limit(&self) -> Duration {
         let told = self.hook.as_ref().map_or(Duration::MAX, |(limit, _)| *limit);
-        let shortest = if self.spares == 0 { told } else { told.min(self.spare_after) };
-        (shortest / 2).max(EVERY_LEAST)
+        if self.spares == 0 { told } else { told.min(self.spare_after) }
+    }
+
+    fn every(&self) -> Duration {
+        (self.limit() / 2).max(EVERY_LEAST)
     }
 }
 
@@ -110,12 +122,35 @@ pub(crate) struct Watch {
     pub(crate) lookout: Lookout,
     /// By the order of their numbers, which come after the workers'.
     pub(crate) spares: Box<[Spare]>,
+    /// Of each worker and then of each spare: since when it is held, in nanoseconds, and 0 if it is not. Written by the
+    /// watchdog, when that changes.
+    held: Box<[Counter]>,
 }
 
 impl Watch {
-    pub(crate) fn new(spares: usize) -> Self {
+    /// For so many threads, of which the last are spares.
+    pub(crate) fn new(threads: usize, spares: usize) -> Self {
         let spares = (0..spares).map(|_| Spare::default()).collect();
-        Watch { lookout: Lookout::new(), spares }
+        let held = (0..threads).map(|_| Counter::default()).collect();
+        Watch { lookout: Lookout::new(), spares, held }
+    }
+
+    /// Since when a thread is held by one run, as far as the watchdog has seen.
+    pub(crate) fn held_since(&self, thread: usize) -> Option<Time> {
+        let since = self.held[thread].read();
+        (since != 0).then(|| Time::from_nanos(since))
+    }
+
+    /// Whether any thread was held when it was looked at last.
+    fn is_any_held(&self) -> bool {
+        self.held.iter().any(|since| since.read() != 0)
+    }
+
+    fn note_held(&self, thread: usize, since: Option<Time>) {
+        let since = since.map_or(0, |since| since.as_nanos().max(1));
+        if self.held[thread].read() != since {
+            self.held[thread].set(since);
+        }
     }
 }
 
@@ -168,6 +203,8 @@ impl LongRun<'_> {
     /// Whether the worker is still in this run. If so, whatever was found at its [target](Self::target) before was its.
     #[must_use]
     pub fn is_on(&self) -> bool {
+        // What was found is read before the count is.
+        fence(Ordering::Acquire);
         !self.is_over && self.remote.runs.read() == self.run
     }
 }
@@ -215,7 +252,8 @@ impl Watchdog {
         while !shared.is_stopping() {
             self.look(shared.clock.now());
             let is_work = || shared.idle.active_workers() != 0 || shared.is_stopping();
-            if is_work() {
+            // Who was held at the last look, and rests by now, is still to be told of, and to be relieved.
+            if is_work() || shared.watch.is_any_held() {
                 shared.watch.lookout.wait(every);
             } else {
                 shared.watch.lookout.doze(is_work);
@@ -239,14 +277,18 @@ impl Watchdog {
 
     /// It is in the same run as at the last look.
     fn held(&mut self, worker: usize, now: Time) {
-        let lasted = now - self.seen[worker].since;
+        let since = self.seen[worker].since;
+        let lasted = now - since;
+        if lasted >= self.settings.limit() {
+            self.shared.watch.note_held(worker, Some(since));
+        }
         if self.seen[worker].spare.is_none() && lasted >= self.settings.spare_after {
             self.seen[worker].spare = self.call_spare(worker);
         }
         let Some((limit, hook)) = &self.settings.hook else { return };
         if self.seen[worker].told.is_none() && lasted >= *limit {
             let remote = &*self.shared.remotes[worker];
-            let target = remote.running.read();
+            let target = remote.running.see();
             let run = self.seen[worker].run;
             self.seen[worker].told = Some(target);
             let told = LongRun { remote, run, target, worker, lasted, is_over: false };
@@ -256,6 +298,7 @@ impl Watchdog {
 
     /// It runs something else than at the last look, or rests.
     fn moved(&mut self, worker: usize, run: u64, now: Time) {
+        self.shared.watch.note_held(worker, None);
         let before =
             std::mem::replace(&mut self.seen[worker], Seen { run, since: now, ..Seen::default() });
         if let Some(spare) = before.spare {
@@ -293,7 +336,8 @@ mod tests {
     /// A watchdog over one worker and one spare.
     fn watchdog(limit: u64) -> (Watchdog, Told) {
         let remotes = (0..2).map(|_| LocalQueue::new(None).1).collect();
-        let tuning = Tuning { budget: 1, slice: 0, age: 0, spin: 0, spares: 1 };
+        let tuning =
+            Tuning { budget: 1, slice: 0, age: 0, spin: 0, timer_slack: Duration::ZERO, spares: 1 };
         let shared =
             Shared::new(Clock::real(), tuning, TickRate::NONE, remotes, 0, Pool::new(None), None);
         shared.remotes[1].counters.rest(1);
@@ -320,6 +364,9 @@ mod tests {
             look_at(&mut watchdog, time);
             assert_eq!(*told.lock(), [], "at {time}");
         }
+        // The spare's limit is the shorter one.
+        assert_eq!(watchdog.shared.watch.held_since(0), Some(Time::from_nanos(10)));
+        assert!(watchdog.shared.watch.is_any_held());
         for time in [110, 200, 300] {
             look_at(&mut watchdog, time);
             assert_eq!(*told.lock(), [(100, false)], "at {time}");
@@ -327,6 +374,8 @@ mod tests {
         worker.runs.add(1);
         look_at(&mut watchdog, 350);
         assert_eq!(*told.lock(), [(100, false), (340, true)]);
+        assert_eq!(watchdog.shared.watch.held_since(0), None);
+        assert!(!watchdog.shared.watch.is_any_held());
         look_at(&mut watchdog, 400);
         assert_eq!(told.lock().len(), 2);
     }

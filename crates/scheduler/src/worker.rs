@@ -40,7 +40,7 @@ use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 
 use whitebeam_sync::idle::Wake;
-use whitebeam_sync::parker;
+use whitebeam_sync::{parker, prefetch};
 
 use self::leisure::Leisure;
 use self::pace::Pace;
@@ -72,6 +72,13 @@ pub(crate) struct Local {
     /// Timers taken out and not yet told; kept for its memory.
     due: Cell<Vec<(u64, Entry)>>,
 }
+
+/// How far ahead of the timer that is fired another one is [prepared](crate::Expire::prepare) for; that many more ahead, its
+/// place is asked for. A line comes within 100 ns, a timer takes 20.
+const AHEAD: usize = 6;
+
+/// Room that a worker keeps for timers that are due, in entries of 32 bytes; more is freed.
+const DUE_KEPT: usize = 1024;
 
 /// Why a rest ended.
 enum Found {
@@ -231,7 +238,7 @@ impl Local {
         let mut next = runnable;
         loop {
             self.queue.remote().runs.add(1);
-            self.queue.remote().running.set(next.word());
+            self.queue.remote().running.publish(next.word());
             let mut turn = Turn::new(&self.desk);
             let left = next.run(&mut turn);
             if turn.is_out_of_time() {
@@ -332,10 +339,18 @@ impl Local {
                 let mut due = self.due.take();
                 timers.take_due(shard, now, &mut due);
                 self.queue.remote().counters.timers.add(due.len() as u64);
-                self.queue.remote().running.set(0);
-                for (deadline, entry) in due.drain(..) {
-                    self.guarded(|| entry.expire.expire(entry.token, deadline));
+                self.queue.remote().running.publish(0);
+                for (at, (deadline, entry)) in due.iter().enumerate() {
+                    if let Some((_, ahead)) = due.get(at + 2 * AHEAD) {
+                        prefetch(Arc::as_ptr(&ahead.expire));
+                    }
+                    if let Some((_, ahead)) = due.get(at + AHEAD) {
+                        self.guarded(|| ahead.expire.prepare());
+                    }
+                    self.guarded(|| entry.expire.expire(entry.token, *deadline));
                 }
+                due.clear();
+                due.shrink_to(DUE_KEPT);
                 self.due.set(due);
             }
         }

@@ -13,6 +13,7 @@
 //! | [`idle`] | which workers sleep or search, and whom a push must wake | at the head of the file |
 //! | [`lookout`] | one thread looks after others while they work, and sleeps when they do not | at the head of the file |
 //! | [`steal_slot`] | a slot that costs its owner nothing and that others can empty | at the head of the file |
+//! | [`prefetch`](prefetch()) | memory that is asked for ahead of time | none: it is a hint |
 //! | [`barrier`] | a barrier on all threads of the process, paid by who asks | at the head of the file |
 //!
 //! Each protocol is written down beside its code and checked by a loom model, by a stress test
@@ -47,6 +48,12 @@ pub mod parker;
 pub mod idle;
 
 pub mod lookout;
+
+// Not `expect`: an instruction that not every processor has.
+#[allow(unsafe_code, reason = "an instruction without a safe name")]
+mod prefetch;
+
+pub use self::prefetch::prefetch;
 
 #[expect(unsafe_code, reason = "a slot shared by an owner and thieves")]
 pub mod steal_slot;

@@ -29,6 +29,10 @@ pub(crate) mod flag {
     /// As above: each turn is to look how long the mailbox is, which has been longer than its watermark, see
     /// `watermark`.
     pub(crate) const ABOVE: u32 = 1 << 11;
+    /// As above: the time of each turn is taken, see `inspect::level`.
+    pub(crate) const TIMED: u32 = 1 << 12;
+    /// The process is to see how closely it is watched, see `inspect::level`.
+    pub(crate) const LEVEL: u32 = 1 << 16;
     /// The owner's note, for a report: the reason was fixed while a child's end was told.
     pub(crate) const IN_CHILD_DOWN: u32 = 1 << 29;
     /// It was fixed in `terminate`.
@@ -40,7 +44,8 @@ pub(crate) mod flag {
     /// All that say where it was fixed.
     pub(crate) const IN_ANY: u32 = IN_OTHER | IN_WORK;
     /// Those that the run looks after.
-    pub(crate) const RUN: u32 = KILL | SHUTDOWN | SIGNAL | TIMEOUT | WORK | WAITERS | OVERFLOW;
+    pub(crate) const RUN: u32 =
+        KILL | SHUTDOWN | SIGNAL | TIMEOUT | WORK | WAITERS | OVERFLOW | LEVEL;
     /// Those of them that a body gives way to: senders it lets in itself.
     pub(crate) const BODY: u32 = RUN & !WAITERS;
 }
@@ -62,7 +67,7 @@ pub(crate) mod bit {
     pub(crate) const YIELDED: u32 = 1 << 5;
     /// The cell waits in the list of calls whose timeouts are not armed yet.
     pub(crate) const YOUNG: u32 = 1 << 6;
-    /// The runtime has an observer: messages go the long way round. Set before it is published.
+    /// Messages go the long way round: the runtime has an observer, or the process is watched, see `inspect::level`.
     pub(crate) const OBSERVED: u32 = 1 << 7;
     /// `init` has not finished.
     pub(crate) const INIT: u32 = 1 << 8;
@@ -104,7 +109,7 @@ pub(crate) mod bit {
     pub(crate) const WORK: u32 = 1 << 27;
     /// Something waits in the priority lane, see `lane`.
     pub(crate) const URGENT: u32 = 1 << 22;
-    /// Its turns begin or end with something: the flags `PACED` and `ABOVE` say with what.
+    /// Its turns begin or end with something: the flags `PACED`, `ABOVE` and `TIMED` say with what.
     pub(crate) const TURNS: u32 = 1 << 23;
     /// Senders waited for room when the owner looked last, and there is a message in its FIFO, see `bound`.
     pub(crate) const WAITED: u32 = 1 << 28;

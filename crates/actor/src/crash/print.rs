@@ -94,8 +94,11 @@ impl fmt::Display for CrashReport {
         }
         writeln!(f, " crashed: {}", short(self.actor))?;
         writeln!(f, "    reason: {}", indented(&report::text_of(&self.reason)))?;
-        write!(f, "    in: {}", self.during)?;
-        if self.during == During::Message {
+        match self.message {
+            Some(name) => write!(f, "    in: message {}", short(name))?,
+            None => write!(f, "    in: {}", self.during)?,
+        }
+        if self.during == During::Message && self.message.is_none() {
             write!(f, " of type {}", short(self.message_type))?;
         }
         for (at, caller) in self.callers.iter().enumerate() {
@@ -119,7 +122,7 @@ impl fmt::Display for CrashReport {
             }
             writeln!(f, "; monitors {}, monitored by {}", self.monitor_count, self.watcher_count)?;
         }
-        writeln!(
+        write!(
             f,
             "    start {}, messages taken {}, unread {}, {:.3} s after the runtime's start",
             self.attempt,
@@ -127,6 +130,10 @@ impl fmt::Display for CrashReport {
             self.unread,
             self.at.as_secs_f64()
         )?;
+        match self.uptime {
+            Some(uptime) => writeln!(f, ", {:.3} s after its own", uptime.as_secs_f64())?,
+            None => writeln!(f)?,
+        }
         match &self.state {
             Some(state) => writeln!(f, "    state: {}", indented(state)),
             None => Ok(()),

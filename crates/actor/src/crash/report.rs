@@ -17,6 +17,7 @@ use crate::{
     cell::{CellPtr, bit, flag},
     contain::contain,
     ext::Ext,
+    inspect::level,
     local,
 };
 
@@ -31,9 +32,9 @@ use crate::{
 /// What its supervisor makes of it (a restart, giving up) is not known here: supervisors have reports of their own.
 ///
 /// # Differences from OTP
-/// A report of `proc_lib` and the server's own error report are one. The message in hand is named by its type and
+/// A report of `proc_lib` and the server's own error report are one. The message in hand is named and
 /// not shown, since the handler owns it; links are shown, neighbours' own reports are not; there is no process
-/// dictionary, and no time of the process's start.
+/// dictionary; the process's own time is known only where [times are taken](crate::Level::Times).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct CrashReport {
@@ -59,6 +60,9 @@ pub struct CrashReport {
     pub during: During,
     /// The type of its messages; the one in hand was of this type if `during` says [`During::Message`].
     pub message_type: &'static str,
+    /// What the message in hand is called, if `during` says [`During::Message`] and the actor
+    /// [names it](crate::Actor::msg_name).
+    pub message: Option<&'static str>,
     /// Who waits for an answer that its last code has dropped: as a rule the one caller of the request in hand,
     /// or who waits for the start. Nobody if the request was answered before. At most
     /// [`LISTED_MAX`](Self::LISTED_MAX).
@@ -72,6 +76,8 @@ pub struct CrashReport {
     pub attempt: u32,
     /// When it ended, since the runtime's start, by its clock.
     pub at: Duration,
+    /// Time since its first turn, as far as [`Info::uptime`](crate::Info::uptime) knows.
+    pub uptime: Option<Duration>,
     /// Whom it was linked to: the first [`LISTED_MAX`](Self::LISTED_MAX) by pid.
     pub links: Vec<Pid>,
     /// How many it was linked to.
@@ -193,11 +199,13 @@ pub(super) fn of(
         reason: reason.clone(),
         during,
         message_type: cell.vt().message.name(),
+        message: level::in_hand_here(cell).filter(|_| during == During::Message),
         callers: looked.0,
         unread: cell.header().mailbox_len() as usize,
         handled: header.taken.load(Ordering::Relaxed),
         attempt: 1,
         at: shared.scheduler().now().saturating_since(Time::ZERO),
+        uptime: level::uptime(cell),
         links: Vec::new(),
         link_count: 0,
         monitor_count: 0,

@@ -54,6 +54,8 @@ kind!(
         "unread",
         "links",
         "state",
+        "message_name",
+        "uptime_s",
     ]
 );
 
@@ -63,7 +65,18 @@ kind!(
     "handler_stuck",
     "whitebeam::watchdog",
     WARN,
-    ["message", "pid", "name", "label", "actor", "message_type", "worker", "since_s", "held_s",]
+    [
+        "message",
+        "pid",
+        "name",
+        "label",
+        "actor",
+        "message_type",
+        "worker",
+        "since_s",
+        "held_s",
+        "message_name",
+    ]
 );
 
 kind!(
@@ -72,7 +85,18 @@ kind!(
     "handler_returned",
     "whitebeam::watchdog",
     WARN,
-    ["message", "pid", "name", "label", "actor", "message_type", "worker", "since_s", "held_s",]
+    [
+        "message",
+        "pid",
+        "name",
+        "label",
+        "actor",
+        "message_type",
+        "worker",
+        "since_s",
+        "held_s",
+        "message_name",
+    ]
 );
 
 kind!(
@@ -144,7 +168,7 @@ fn crashed(report: &CrashReport) {
     let pid = |pid: Pid| display(pid);
     let text = |name: &Option<Name>| name.as_ref().map(crash::name_of);
     let (name, label) = (text(&report.name), text(&report.label));
-    let reason = crash::reason_of(&report.reason);
+    let reason = crash::text_of(&report.reason);
     let place = match &report.reason {
         ExitReason::Panic(panic) => panic.location(),
         _ => None,
@@ -152,6 +176,7 @@ fn crashed(report: &CrashReport) {
     let message = format!("{} crashed: {}: {reason}", report.pid, report.actor);
     let (own, parent) = (pid(report.pid), report.parent.map(pid));
     let during = display(report.during);
+    let uptime = report.uptime.map(|uptime| uptime.as_secs_f64());
     dispatch(
         &CRASH_META,
         [
@@ -170,6 +195,8 @@ fn crashed(report: &CrashReport) {
             Some(&report.unread),
             Some(&report.link_count),
             report.state.as_ref().map(|state| state as &dyn Value),
+            report.message.as_ref().map(|name| name as &dyn Value),
+            uptime.as_ref().map(|uptime| uptime as &dyn Value),
         ],
     );
 }
@@ -194,6 +221,7 @@ fn stuck(site: &'static DefaultCallsite, handler: &StuckHandler) {
             Some(&handler.worker),
             Some(&since),
             Some(&held),
+            handler.message_name.as_ref().map(|name| name as &dyn Value),
         ],
     );
 }

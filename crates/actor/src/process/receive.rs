@@ -233,7 +233,7 @@ unsafe fn offer<M: Send + 'static, T>(
     // SAFETY: the message is there. Read once: `held` takes care that the node is given up with it.
     let msg = unsafe { place.read() };
     let is_observed = cell.header().has(bit::OBSERVED);
-    let variant = if is_observed { observed::variant_of(&msg) } else { None };
+    let variant = if is_observed { observed::variant_of(cell, &msg) } else { None };
     match take(msg) {
         Ok(taken) => {
             if is_observed {
@@ -279,7 +279,7 @@ where
     // SAFETY: the caller's word.
     let msg = unsafe { narrow::take::<M>(cell, node) };
     let is_observed = cell.header().has(bit::OBSERVED);
-    let variant = if is_observed { observed::variant_of(&msg) } else { None };
+    let variant = if is_observed { observed::variant_of(cell, &msg) } else { None };
     match take(msg) {
         Ok(wanted) => {
             if is_observed {
@@ -351,7 +351,7 @@ fn tell_delivered<M>(cell: CellPtr, vt: &NodeVt, variant: Option<i128>) {
         _ if vt.counted => Delivery::Cast,
         _ => Delivery::Own,
     };
-    observed::tell_delivered::<M>(cell, variant, how, number);
+    observed::tell_delivered::<M>(cell, variant, how, number, None);
 }
 
 /// Does in the body's poll what the run does between two: drains the inbox and looks at the flags. The body runs,

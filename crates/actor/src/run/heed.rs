@@ -6,7 +6,9 @@ use whitebeam_scheduler::Turn;
 use super::{Actor, Flow, Next, at_rest, done, obey, observed, others, wind_down};
 use crate::{
     cell::{CellPtr, bit, flag},
-    children, deadlock, idle, lane, timeouts, work,
+    children, deadlock, idle,
+    inspect::level,
+    lane, timeouts, work,
 };
 
 /// What is to be seen to before the next message is handled.
@@ -24,6 +26,9 @@ pub(super) enum Heeded {
 pub(super) fn heed<A: Actor>(cell: CellPtr, mut woken: bool, turn: &mut Turn<'_>) -> Heeded {
     let header = cell.header();
     let flags = header.flags.take(flag::RUN ^ flag::WORK);
+    if flags & flag::LEVEL != 0 {
+        level::attend(cell);
+    }
     obey(cell, flags);
     if flags & flag::TIMEOUT != 0 {
         // SAFETY: the turn owns the cell.

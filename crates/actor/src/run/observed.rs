@@ -1,5 +1,5 @@
-//! The way of a message through a process that is observed: as in the ordinary loop, but told of, and with
-//! whatever the observer has in mind for it.
+//! The way of a message through a process that is observed, or watched ([`level`]): as in the ordinary loop, but told
+//! of, and with whatever the observer has in mind for it.
 //!
 //! One message per look at the inbox: what others see of the process between two of its messages is exact.
 
@@ -11,8 +11,8 @@ use std::{
 
 use super::{
     Actor, CellPtr, ExitReason, First, Flow, Next, Node, NonNull, Outcome, Poll, Turn, bit,
-    body_began, call, done, frame, init_done, message, narrow, process, ring, spawn, suspend, tag,
-    unread, work,
+    body_began, call, came_to, frame, init_done, level, message, narrow, process, ring, spawn,
+    suspend, tag, unread, work,
 };
 use crate::{
     panic_place,
@@ -69,8 +69,10 @@ fn handle_one<A: Actor>(cell: CellPtr, node: NonNull<Node>) -> bool {
     } else {
         return start_init::<A>(cell, node);
     };
-    tell_delivered::<A::Msg>(cell, variant_of(&msg), how, number);
+    let name = A::msg_name(&msg);
+    tell_delivered::<A::Msg>(cell, variant_of(cell, &msg), how, number, name);
     let request = (how == Delivery::Request).then(|| node.cast());
+    level::begins(cell, name);
     // SAFETY: as in `run::handle_one`: the state is there, no frame borrows it, and it outlives this one.
     let first = unsafe {
         frame::start::<A, _>(cell, |cx| {
@@ -79,13 +81,7 @@ fn handle_one<A: Actor>(cell: CellPtr, node: NonNull<Node>) -> bool {
             })
         })
     };
-    match first {
-        First::Done(outcome) => {
-            done(cell, outcome);
-            false
-        }
-        First::Suspended(frame) => suspend(cell, frame, request),
-    }
+    came_to(cell, first, name, request)
 }
 
 /// As its namesake above.
@@ -164,13 +160,17 @@ pub(crate) fn tell_delivered<M>(
     variant: Option<i128>,
     how: Delivery,
     number: Option<u32>,
+    name: Option<&'static str>,
 ) {
     let message = std::any::type_name::<M>();
+    level::takes(cell, name, message, how == Delivery::Request);
     tell_of(cell, || Event::Delivered { pid: cell.pid(), message, variant, how, number });
 }
 
-/// The discriminant of an enum's value. The language has no other way to it that works for every type.
-pub(crate) fn variant_of<M>(msg: &M) -> Option<i128> {
+/// The discriminant of an enum's value, if an observer is to be told. The language has no other way to it that works
+/// for every type.
+pub(crate) fn variant_of<M>(cell: CellPtr, msg: &M) -> Option<i128> {
+    cell.shared().observed()?;
     let text = format!("{:?}", discriminant(msg));
     text.strip_prefix("Discriminant(")?.strip_suffix(')')?.parse().ok()
 }

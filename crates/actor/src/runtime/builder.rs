@@ -25,6 +25,7 @@ pub struct Builder {
     blocking_queue: Option<usize>,
     blocking_keep_alive: Option<Duration>,
     fairness: Fairness,
+    walk_every: Option<Duration>,
     settings: Settings,
     on_idle: Option<OnIdle>,
 }
@@ -47,6 +48,7 @@ impl fmt::Debug for OnIdle {
 struct Fairness {
     budget: Option<u32>,
     slice: Option<Duration>,
+    timer_slack: Option<Duration>,
     stuck_after: Duration,
     spares: usize,
     spare_after: Option<Duration>,
@@ -54,8 +56,14 @@ struct Fairness {
 
 impl Default for Fairness {
     fn default() -> Self {
-        let (budget, slice, spare_after) = (None, None, None);
-        Fairness { budget, slice, stuck_after: STUCK_AFTER, spares: 0, spare_after }
+        Fairness {
+            budget: None,
+            slice: None,
+            timer_slack: None,
+            stuck_after: STUCK_AFTER,
+            spares: 0,
+            spare_after: None,
+        }
     }
 }
 
@@ -71,6 +79,9 @@ impl Fairness {
         }
         if let Some(slice) = self.slice {
             builder = builder.slice(slice);
+        }
+        if let Some(slack) = self.timer_slack {
+            builder = builder.timer_slack(slack);
         }
         if let Some(held) = self.spare_after {
             builder = builder.spare_after(held);
@@ -106,6 +117,16 @@ impl Builder {
     /// messages. Default: 50 us. So late is a message from outside, or a timer, while all workers are busy.
     pub fn slice(mut self, slice: Duration) -> Self {
         self.fairness.slice = Some(slice);
+        self
+    }
+
+    /// How late dense timers may be, so that workers without other work sleep between them: on average they wake up for
+    /// timers no more often than once in this time. Zero: for each of them. Default: 500 us.
+    ///
+    /// Timers that are sparse are on time: a few wake-ups in short succession are not put off. While workers have other
+    /// work they fire what is due each [slice](Self::slice).
+    pub fn timer_slack(mut self, slack: Duration) -> Self {
+        self.fairness.timer_slack = Some(slack);
         self
     }
 
@@ -253,7 +274,8 @@ impl Builder {
     }
 
     /// Has `hook` called by each worker, on its thread, when it has had nothing to do for [`IDLE_AFTER`]: once, until it
-    /// has had something to do again.
+    /// has had something to do again; and once more if others have worked meanwhile and now rest as well, since what
+    /// they have freed may be of this thread's.
     ///
     /// It is for the program's allocator. Messages, frames and large states come from that, and what one thread has
     /// freed of another's memory stays with some allocators until the other one allocates again, or is told to look: with
@@ -288,13 +310,24 @@ impl Builder {
         self
     }
 
-    /// As [`Runtime::simulated`], with what was set of crashes, events and watermarks; what concerns threads and fairness
-    /// has no effect: turns are cut short as the seed says, and nothing is held up.
+    /// Has all processes looked at every so often, for as long as the runtime lives: see
+    /// [`Handle::walker`]. Unless said otherwise nobody looks.
+    pub fn walk_every(mut self, every: Duration) -> Self {
+        self.walk_every = Some(every);
+        self
+    }
+
+    /// As [`Runtime::simulated`], with what was set of crashes, events, watermarks and walks; what concerns threads and
+    /// fairness has no effect: turns are cut short as the seed says, and nothing is held up.
     ///
     /// # Errors
     /// No tag for pids is left.
     pub fn build_simulated(self, seed: u64) -> Result<Runtime, BuildError> {
-        Runtime::simulation(Simulation::new(seed), None, self.settings)
+        let rt = Runtime::simulation(Simulation::new(seed), None, self.settings)?;
+        if let Some(every) = self.walk_every {
+            rt.shared().inspection().walk_every(rt.shared(), every);
+        }
+        Ok(rt)
     }
 
     /// Starts the workers.
@@ -309,9 +342,9 @@ impl Builder {
         let (start, stop, idle, on_idle) = (weak(), weak(), weak(), self.on_idle);
         let mut builder = Scheduler::builder()
             .name(self.name.unwrap_or_else(|| "whitebeam".to_owned()))
-            .on_worker_start(move |_| {
+            .on_worker_start(move |index| {
                 if let Some(shared) = start.upgrade() {
-                    local::attach(Arc::as_ptr(&shared));
+                    local::attach(Arc::as_ptr(&shared), Some(index));
                 }
             })
             .on_worker_stop(move |_| {
@@ -353,6 +386,9 @@ impl Builder {
             }
         };
         shared.set_scheduler(scheduler.handle().clone());
+        if let Some(every) = self.walk_every {
+            shared.inspection().walk_every(&shared, every);
+        }
         if cfg!(panic = "abort") {
             crate::warn_about_abort();
         }

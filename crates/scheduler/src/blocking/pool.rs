@@ -27,6 +27,7 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
+use std::panic::{self, AssertUnwindSafe};
 use std::ptr::null;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -40,6 +41,7 @@ use super::{Refusal, Unfinished};
 use crate::builder::Start;
 use crate::clock::{Clock, Time};
 use crate::metrics::BlockingMetrics;
+use crate::task::quietly;
 
 /// What a builder sets of it.
 #[derive(Clone)]
@@ -71,6 +73,8 @@ struct State {
     idle: Vec<Arc<Condvar>>,
     /// Threads that were claimed or started, and have not looked at the queue since.
     coming: usize,
+    /// Those among them that were asked of the system, or of the user's way to start one, and have not begun.
+    starting: BTreeSet<u64>,
     /// In the order in which they were started. `None`: it is being started.
     threads: BTreeMap<u64, Option<JoinHandle<()>>>,
     next_thread: u64,
@@ -139,6 +143,10 @@ impl Pool {
             && let Err(source) = self.start(settings, place)
         {
             let mut state = self.state.lock();
+            if !state.starting.remove(&place.id) {
+                // It has begun all the same.
+                return Ok(number);
+            }
             state.coming -= 1;
             state.leave(place);
             self.ended.notify_all();
@@ -166,7 +174,13 @@ impl Pool {
             thread = thread.stack_size(bytes);
         }
         let (pool, keep_alive) = (Arc::clone(self), settings.keep_alive);
-        let thread = (settings.start)(thread, Box::new(move || pool.live(place, keep_alive)))?;
+        let body = Box::new(move || pool.live(place, keep_alive));
+        // The user's. A panic was told to the panic hook.
+        let start = AssertUnwindSafe(|| (settings.start)(thread, body));
+        let thread = panic::catch_unwind(start).unwrap_or_else(|payload| {
+            quietly(|| drop(payload));
+            Err(io::Error::other("the closure that starts threads panicked"))
+        })?;
         let mut state = self.state.lock();
         state.counts.started += 1;
         // It may have ended already.
@@ -181,6 +195,10 @@ impl Pool {
         HERE.with(|here| here.set(Arc::as_ptr(&self)));
         let me = Arc::new(Condvar::new());
         let mut state = self.state.lock();
+        if !state.starting.remove(&place.id) {
+            // It was given up: who was to start it said that he could not.
+            return;
+        }
         state.coming -= 1;
         loop {
             while let Some((_, job)) = state.queue.pop_first() {
@@ -264,7 +282,7 @@ impl Pool {
     }
 
     /// Takes no more jobs and drops those that wait; see the module's text. Waits for those that run until `deadline`
-    /// (`None`: as long as it takes), once.
+    /// (`None`: as long as it takes), once: who has no time to wait leaves that to another.
     pub(crate) fn close(&self, clock: &Clock, deadline: Option<Time>) {
         let mut state = self.state.lock();
         state.is_closed = true;
@@ -275,10 +293,12 @@ impl Pool {
         MutexGuard::unlocked(&mut state, || {
             lost.into_values().for_each(|job| job.lose(Unfinished::Stopped));
         });
-        if self.is_here() || std::mem::replace(&mut state.was_awaited, true) {
+        if self.is_here() {
             return;
         }
-        while !state.threads.is_empty() {
+        let has_time = deadline.is_none_or(|deadline| clock.now() < deadline);
+        let waits = has_time && !std::mem::replace(&mut state.was_awaited, true);
+        while waits && !state.threads.is_empty() {
             match deadline {
                 None => self.ended.wait(&mut state),
                 Some(deadline) => {
@@ -307,6 +327,7 @@ impl State {
         self.next_thread += 1;
         self.names.insert(place.name);
         self.threads.insert(place.id, None);
+        self.starting.insert(place.id);
         place
     }
 

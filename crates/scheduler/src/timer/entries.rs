@@ -27,6 +27,8 @@
 
 use std::num::NonZeroU32;
 
+use whitebeam_sync::prefetch;
+
 use super::Entry;
 use super::level::Place;
 
@@ -143,6 +145,11 @@ impl Entries {
     /// The node at an index that a slot holds.
     pub(super) fn node(&self, index: u32) -> &Node {
         &self.chunks[(index / CHUNK) as usize].nodes[(index % CHUNK) as usize]
+    }
+
+    /// Asks for a node that will be looked at soon.
+    pub(super) fn prefetch(&self, index: u32) {
+        prefetch(self.node(index));
     }
 
     /// See [`Entries::node`].

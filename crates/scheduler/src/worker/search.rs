@@ -25,7 +25,7 @@
 //!
 //! Spin for 20 us: the shared queue at each turn, the other workers each 8 us (a look takes two lines
 //! away from its victim). Then nap: 50 us, doubling to 1 ms while some worker is active, for good (or until
-//! the next deadline) when none is.
+//! the next deadline) when none is. While timers are gathered it does not spin, and its first nap is of 200 us.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,7 +33,7 @@ use std::time::Duration;
 use whitebeam_sync::idle::Rest;
 
 use super::{Found, Local};
-use crate::clock::ticks;
+use crate::clock::{Time, ticks};
 use crate::shared::Remote;
 use crate::timers::NEVER;
 
@@ -47,6 +47,10 @@ const VICTIMS: usize = 8;
 
 /// The first nap. A wake-up costs 3 to 5 us: shorter naps are spinning by other means.
 const NAP_FIRST: Duration = Duration::from_micros(50);
+
+/// The first nap while timers are [gathered](crate::timers): many at a time keep one worker for some 200 us, and would be
+/// torn from its cache by a second one that comes earlier.
+const NAP_GATHERING: Duration = Duration::from_micros(200);
 
 /// The longest nap while another worker is active: bounds how late the sentinel finds a stuck one, at a
 /// thousand wake-ups a second.
@@ -107,10 +111,10 @@ impl Sightings {
 }
 
 impl Sighting {
-    /// Whether the victim has been in the same run for so long, or rests.
+    /// Whether the victim has been in the same run for so long.
     fn is_held(&mut self, victim: &Remote, now: u64, held: u64) -> bool {
         let runs = victim.runs.read();
-        if runs != self.runs {
+        if runs != self.runs || victim.counters.is_resting() {
             (self.runs, self.ran) = (runs, now);
         }
         now.saturating_sub(self.ran) >= held
@@ -190,17 +194,21 @@ impl Local {
     /// As the sentinel, until there is work, which it leaves the post for.
     fn search(&self) -> Found {
         let rate = self.shared.rate;
-        let mut nap = NAP_FIRST;
+        let mut nap;
         self.sightings.borrow_mut().begin(&self.shared.remotes, ticks());
         loop {
-            if let Some(found) = self.spin(rate.ticks(POLL)) {
+            if self.shared.timers.is_gathering(self.shared.clock.now()) {
+                // What comes are timers most likely, and not for a while.
+                nap = NAP_GATHERING;
+            } else if let Some(found) = self.spin(rate.ticks(POLL)) {
                 return found;
+            } else {
+                nap = NAP_FIRST;
             }
             // One look after each nap, until a call (or the end of a long sleep) says that it is
             // worth spinning again.
             loop {
                 let was_called = match self.nap(nap) {
-                    Nap::Over => return self.leave(Found::Work),
                     Nap::Stop => return Found::Stop,
                     Nap::Called => true,
                     Nap::Slept => false,
@@ -208,11 +216,10 @@ impl Local {
                 if let Some(found) = self.look_round(ticks(), usize::MAX) {
                     return found;
                 }
+                self.use_leisure();
                 if was_called {
-                    nap = NAP_FIRST;
                     break;
                 }
-                self.use_leisure();
                 let most =
                     if self.sightings.borrow().is_work_about { NAP_WATCHFUL } else { NAP_MOST };
                 nap = (nap * 2).min(most);
@@ -255,15 +262,15 @@ impl Local {
         if let Some(runnable) = self.take_injected() {
             return Some(self.leave(Found::Runnable(runnable)));
         }
-        if self.is_timer_due() || self.steal(now, victims) {
+        if self.is_time_for_timers() || self.steal(now, victims) {
             return Some(self.leave(Found::Work));
         }
         None
     }
 
-    fn is_timer_due(&self) -> bool {
-        let next = self.shared.timers.next();
-        next != NEVER && self.shared.clock.now().as_nanos() >= next
+    fn is_time_for_timers(&self) -> bool {
+        let timers = &self.shared.timers;
+        timers.next() != NEVER && timers.is_time(self.shared.clock.now())
     }
 
     /// Takes what waits too long at one of the next `victims`.
@@ -343,7 +350,7 @@ impl Local {
         found
     }
 
-    /// Sleeps for `most`, or for good when nobody is active, or until the next deadline.
+    /// Sleeps for `most`, or for good when nobody is active, or until it is time for timers.
     fn nap(&self, most: Duration) -> Nap {
         let (idle, timers) = (&self.shared.idle, &self.shared.timers);
         timers.nap_begins();
@@ -365,9 +372,9 @@ impl Local {
         let now = self.shared.clock.now();
         let mut limit = most;
         if next != NEVER {
-            let due = crate::clock::Time::from_nanos(next) - now;
+            let due = Time::from_nanos(timers.wake_at(next)) - now;
             if due.is_zero() {
-                return Nap::Over;
+                return Nap::Slept;
             }
             limit = Some(most.map_or(due, |most| most.min(due)));
         }
@@ -387,12 +394,34 @@ const SPINS: u32 = 4;
 
 /// How a nap ended.
 enum Nap {
-    /// A timer is due.
-    Over,
     /// The scheduler stops.
     Stop,
     /// Somebody called, or there is something in the shared queue.
     Called,
-    /// By itself.
+    /// By itself, or not at all: a timer is due.
     Slept,
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::queue::LocalQueue;
+
+    #[test]
+    fn who_rests_is_not_held() {
+        let remote = LocalQueue::new(None).1;
+        let mut sighting = Sighting::default();
+        remote.runs.add(1);
+        assert!(!sighting.is_held(&remote, 1_000, 100), "it was not seen in this run before");
+        assert!(!sighting.is_held(&remote, 1_099, 100));
+        assert!(sighting.is_held(&remote, 1_100, 100));
+        remote.counters.rest(1_150);
+        assert!(!sighting.is_held(&remote, 1_200, 100));
+        assert!(!sighting.is_held(&remote, 9_000, 100));
+        remote.counters.resume(9_010);
+        assert!(!sighting.is_held(&remote, 9_050, 100), "it may look at timers");
+        assert!(sighting.is_held(&remote, 9_100, 100), "for too long");
+        remote.runs.add(1);
+        assert!(!sighting.is_held(&remote, 9_200, 100));
+    }
 }

@@ -28,19 +28,26 @@ impl Local {
         counters.rest(ticks());
         while !self.shared.is_stopping() {
             let Some(worker) = spare.duty() else {
-                self.shared.idle.park(self.index(), None);
+                self.shared.idle.park(self.index(), self.leisure.limit(None));
+                if spare.duty().is_none() && !self.shared.is_stopping() {
+                    self.use_leisure();
+                }
                 continue;
             };
             let now = ticks();
             counters.resume(now);
             self.pace.resume(now);
+            self.leisure.end();
             self.stand_in_for(worker);
             self.work_on();
             if self.shared.is_stopping() {
                 return;
             }
             self.part();
-            counters.rest(ticks());
+            let now = ticks();
+            counters.rest(now);
+            // What it has of the memory of its duty goes back as that of others does.
+            self.leisure.begin(now);
             spare.free();
         }
     }

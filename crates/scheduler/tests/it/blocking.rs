@@ -349,6 +349,66 @@ fn with_too_few_threads_closures_wait() {
     assert_eq!(handle.blocking_metrics().started, 1);
 }
 
+/// Once ahead of the thread that it should start, once behind.
+#[test]
+fn a_panic_of_who_starts_threads_costs_no_thread() {
+    for is_started in [false, true] {
+        let calls = AtomicUsize::new(0);
+        let scheduler = pool(1)
+            .blocking_queue(0)
+            .start_threads_with(move |thread, body| {
+                let is_blocking = format!("{thread:?}").contains("-blocking-");
+                if !is_blocking || calls.fetch_add(1, Ordering::Relaxed) != 0 {
+                    return thread.spawn(body);
+                }
+                if is_started {
+                    let _ = thread.spawn(body)?;
+                    // It is no thread of the pool's, or it is one: not both.
+                    thread::sleep(Duration::from_millis(20));
+                }
+                panic::resume_unwind(Box::new("no thread"));
+            })
+            .build()
+            .unwrap();
+        let handle = scheduler.handle();
+        let outcome = handle.block_on(handle.spawn_blocking(|| 1).outcome());
+        match outcome {
+            Ok(value) => assert!(is_started && value == 1),
+            Err(why) => assert!(!is_started && matches!(why, Unfinished::NoThread(_)), "{why:?}"),
+        }
+        // The one thread that there may be is there, and what is refused tells that it is busy.
+        for _ in 0..3 {
+            wait_for("a free thread", || match handle.try_spawn_blocking(|| 2) {
+                Ok(task) => handle.block_on(task) == 2,
+                Err(_) => false,
+            });
+        }
+        assert_eq!(handle.blocking_metrics().threads, 1);
+    }
+}
+
+/// Neither takes a shutdown without time the wait away from one that has some.
+#[test]
+fn a_shutdown_that_can_not_wait_leaves_the_wait_to_another() {
+    let mut scheduler = pool(1).build().unwrap();
+    let handle = scheduler.handle().clone();
+    let gate = Gate::default();
+    let running = hold(&scheduler, &gate);
+    gate.wait_for(1);
+    let _ = scheduler.shutdown(Some(Duration::ZERO));
+    assert_eq!(handle.blocking_metrics().busy, 1);
+    thread::spawn({
+        let gate = gate.clone();
+        move || {
+            thread::sleep(Duration::from_millis(20));
+            gate.open();
+        }
+    });
+    let _ = scheduler.shutdown(None);
+    assert_eq!(handle.blocking_metrics().busy, 0, "it was not waited for");
+    assert!(handle.block_on(running.outcome()).is_ok());
+}
+
 #[test]
 fn the_end_drops_what_waits_and_waits_for_what_runs() {
     let mut scheduler = pool(1).build().unwrap();

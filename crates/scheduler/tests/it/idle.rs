@@ -123,6 +123,47 @@ fn the_idle_hook_is_called_once_a_rest() {
     }
 }
 
+/// Who has rested while another worked is called again when that one rests, and then no more.
+#[test]
+fn the_idle_hook_is_called_again_when_others_have_worked() {
+    let after = Duration::from_millis(20);
+    let calls = Arc::new(Mutex::new(vec![0; 3]));
+    let seen = Arc::clone(&calls);
+    let scheduler = Scheduler::builder()
+        .workers(3)
+        .on_worker_idle(after, move |worker| seen.lock()[worker] += 1)
+        .build()
+        .unwrap();
+    let handle = scheduler.handle();
+    // Each of them has run something: a thread that never did has nothing to give back.
+    let met = Arc::new(Mutex::new(0));
+    let meeting: Vec<_> = (0..3)
+        .map(|_| {
+            let met = Arc::clone(&met);
+            Target::new(handle, move |_, _| {
+                *met.lock() += 1;
+                crate::target::hold_until(|| *met.lock() == 3);
+            })
+        })
+        .collect();
+    handle.schedule_batch(meeting.iter().filter_map(|target| target.add(1)));
+    let least = || calls.lock().iter().copied().min();
+    wait_for("each worker's first call", || least() >= Some(1));
+    let busy = Target::new(handle, move |_, _| crate::target::burn(3 * after));
+    for round in 1..=3 {
+        let before = calls.lock().clone();
+        busy.send();
+        wait_for("the work's end", || busy.handled() == round);
+        wait_for("a call of each", || {
+            calls.lock().iter().zip(&before).all(|(now, before)| now > before)
+        });
+    }
+    thread::sleep(2 * after);
+    let before = calls.lock().clone();
+    thread::sleep(4 * after);
+    assert_eq!(*calls.lock(), before, "nothing was done meanwhile");
+}
+
 /// What a hook schedules is run, although its worker counts as asleep, and its panic is counted.
 #[test]
 fn an_idle_hook_may_schedule_and_panic() {

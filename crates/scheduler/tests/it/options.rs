@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use whitebeam_scheduler::Scheduler;
-use whitebeam_sync::shim::atomic::Ordering;
+use whitebeam_scheduler::{Expire, Scheduler};
+use whitebeam_sync::shim::atomic::{AtomicU64, Ordering};
 use whitebeam_sync::shim::{Arc, Mutex};
 
 use crate::target::{Target, burn, counter, hold_until, wait_for};
@@ -99,4 +99,30 @@ fn a_worker_that_is_to_spin_does_not_sleep() {
     let before = idle();
     wait_for("20 ms without work", || idle() > before + Duration::from_millis(20));
     assert_eq!(handle.metrics()[0].parks, 0);
+}
+
+/// Timers that are due each millisecond have a wake-up each, unless they may be late.
+#[test]
+fn dense_timers_are_gathered_for_as_long_as_their_slack() {
+    struct Count(AtomicU64);
+    impl Expire for Count {
+        fn expire(&self, _token: u64, _deadline: u64) {
+            self.0.fetch_add(1, Ordering::Release);
+        }
+    }
+    let slack = Duration::from_millis(50);
+    let scheduler = Scheduler::builder().workers(1).timer_slack(slack).build().unwrap();
+    let handle = scheduler.handle();
+    let fired = Arc::new(Count(AtomicU64::new(0)));
+    let start = handle.now();
+    for n in 1..=500 {
+        let expire = Arc::clone(&fired) as Arc<dyn Expire>;
+        handle.timer_at(start + Duration::from_millis(n), expire, n);
+    }
+    let parks = || handle.metrics()[0].parks;
+    let before = parks();
+    wait_for("all timers", || fired.0.load(Ordering::Acquire) == 500);
+    // Eight at any time, one each slack, and few for the setting.
+    assert!(parks() - before < 60, "{} wake-ups", parks() - before);
+    assert!(handle.now() - start < Duration::from_millis(500) + 10 * slack);
 }

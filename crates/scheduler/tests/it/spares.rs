@@ -116,6 +116,31 @@ fn a_spare_stands_in_again_and_again_and_leaves_when_it_is_relieved() {
     }
 }
 
+/// A spare that is off duty rests as others do.
+#[test]
+fn a_spare_calls_the_idle_hook_when_its_duty_is_over() {
+    let calls = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&calls);
+    let scheduler = one_worker()
+        .spare_workers(1)
+        .on_worker_idle(Duration::from_millis(10), move |worker| seen.lock().push(worker))
+        .build()
+        .expect("threads");
+    wait_for("the worker's first call", || *calls.lock() == [0]);
+    let of_spare = || calls.lock().iter().filter(|&&worker| worker == 1).count();
+    for _ in 0..3 {
+        let hog = Hog::new(&scheduler);
+        assert_eq!(hog.hold(), 0);
+        let other = Target::new(scheduler.handle(), |_, _| ());
+        other.send();
+        wait_for("what is left to the spare", || other.handled() == 1);
+        let before = of_spare();
+        hog.release();
+        wait_for("the spare to leave", || is_alone(&scheduler));
+        wait_for("the spare's call", || of_spare() > before);
+    }
+}
+
 #[test]
 fn a_spare_that_has_work_leaves_it_to_the_others() {
     let scheduler = one_worker().spare_workers(1).build().expect("threads");

@@ -40,6 +40,8 @@ pub(super) struct Shelves {
     regions: u32,
     /// Slots that came back since a trim of the class last found nothing to give.
     pub(super) returned: u32,
+    /// Trims after the last burst that found nothing to give.
+    pub(super) fruitless: u32,
 }
 
 impl Pool {
@@ -51,6 +53,7 @@ impl Pool {
             trimmed: Vec::new(),
             regions: 0,
             returned: 0,
+            fruitless: 0,
         }))
     }
 
@@ -90,6 +93,20 @@ impl Pool {
 }
 
 impl Shelves {
+    /// How many slots have to come back before a trim is tried. `enough`: a burst of them.
+    ///
+    /// After one that found nothing a single slot will do, since that may hold a region; then it takes more and more of them.
+    /// What a worker puts back is up to two batches: with 64 workers the last one's are still worth it.
+    pub(super) fn worth_a_trim(&mut self, enough: u32) -> u32 {
+        if self.returned >= enough {
+            self.fruitless = 0;
+        }
+        match self.fruitless {
+            0 => enough,
+            tries => (tries.saturating_mul(tries) / 16 + 1).min(enough),
+        }
+    }
+
     /// Some free slots: used ones first. `map` makes a new region. None: it cannot.
     pub(super) fn get(&mut self, map: impl FnOnce(Pages) -> Option<Region>) -> Option<Batch> {
         if let Some(batch) = self.batches.pop() {

@@ -21,7 +21,7 @@ impl Slab {
     /// As [`trim`](Self::trim), of the classes of which slots of a region's size and more have come back since a
     /// trim last found nothing to give: so that it may be called again and again, and costs nothing where there was
     /// no burst. It is called again by each worker that has put its own slots back, since those of one may be all
-    /// that holds a region of a burst.
+    /// that holds the regions of a burst: so one that found nothing is soon tried again, then less and less often.
     pub fn trim_after_burst(&self) -> usize {
         Class::all().map(|class| self.trim_after_burst_of(class)).sum()
     }
@@ -29,14 +29,22 @@ impl Slab {
     fn trim_after_burst_of(&self, class: Class) -> usize {
         let pool = &self.pools[class.index()];
         let enough = (REGION_BYTES / class.size()) as u32;
-        if pool.with(|shelves| shelves.returned) < enough {
-            return 0;
+        let mut all = 0;
+        // Once more after each that gave something: another worker may have put its own back meanwhile, and have left the
+        // rest to this one.
+        while pool.with(|shelves| shelves.returned >= shelves.worth_a_trim(enough)) {
+            let bytes = trim(self, pool);
+            all += bytes;
+            pool.with(|shelves| {
+                if bytes == 0 {
+                    shelves.fruitless = shelves.fruitless.saturating_add(1);
+                } else {
+                    shelves.fruitless = 0;
+                    shelves.returned = enough;
+                }
+            });
         }
-        let bytes = trim(self, pool);
-        if bytes != 0 {
-            pool.with(|shelves| shelves.returned = enough);
-        }
-        bytes
+        all
     }
 }
 

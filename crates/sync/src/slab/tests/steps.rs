@@ -304,6 +304,33 @@ fn a_burst_is_a_region_s_worth_of_slots() {
     assert_eq!(burst(LARGE_SLOTS / 2), 0, "the count begins anew");
 }
 
+/// Who rests first finds slots of each region in the others' stocks; the last one does not.
+#[test]
+fn a_burst_goes_back_when_the_last_stock_is_put_back() {
+    let slab = Slab::new();
+    let mut locals: Vec<Local> = (0..4).map(|_| Local::new()).collect();
+    let slots: Vec<Slot> =
+        (0..LARGE_SLOTS * 3).map(|_| spawn(&slab, &mut locals[0], LARGE)).collect();
+    // Each stock has a few slots of each region when all are free.
+    for local in &mut locals[1..] {
+        let own = spawn(&slab, local, LARGE);
+        end(&slab, local, own);
+    }
+    for (at, slot) in slots.iter().enumerate() {
+        let of = if at % 100 < 3 { 1 + at % 100 } else { 0 };
+        end(&slab, &mut locals[of], *slot);
+    }
+    let mut bytes = Vec::new();
+    for local in &mut locals {
+        slab.flush(local);
+        bytes.push(slab.trim_after_burst());
+    }
+    let body = if cfg!(all(unix, not(miri))) { (2 << 20) - 4096 } else { 0 };
+    assert_eq!(bytes[..3], [0, 0, 0], "the others have slots of each region");
+    // The last of them may be the one that is being carved.
+    assert!(bytes[3] >= 2 * body, "{bytes:?}");
+}
+
 #[test]
 fn trim_remembers_spent_slots_and_slots_never_used() {
     let slab = Slab::new();
