@@ -39,9 +39,10 @@ use std::{
     cell,
     mem::{align_of, offset_of, size_of},
     ptr::NonNull,
+    time::Duration,
 };
 
-use whitebeam_scheduler::{RunHeader, RunVt, Runnable};
+use whitebeam_scheduler::{RunHeader, RunVt, Runnable, Time};
 use whitebeam_sync::{
     inbox::{Cursor, Flags, Inbox, Push},
     node::Node,
@@ -113,13 +114,15 @@ pub(crate) struct Header {
     pub(crate) bits: AtomicU32,
     /// Longest mailbox seen, see [`CellPtr::note_drained`].
     pub(crate) high: AtomicU32,
+    /// When it had its first turn, in nanoseconds of the runtime's time, plus 1. 0: it had none yet.
+    began: AtomicU64,
 }
 
 /// Bytes of a cell before its state.
 pub(crate) const HEADER_SIZE: usize = size_of::<Header>();
 // Loom's atomics are larger.
 #[cfg(not(loom))]
-const _: () = assert!(HEADER_SIZE == 112, "the header grew or shrank");
+const _: () = assert!(HEADER_SIZE == 128, "the header grew or shrank");
 const _: () = assert!(offset_of!(Header, slot) == slab::HEADER_OFFSET);
 /// All but the cursor's first word, see there.
 const _: () = assert!(offset_of!(Header, cursor) + 8 >= offset_of!(Header, inbox) + 64);
@@ -363,6 +366,19 @@ impl CellPtr {
         }
     }
 
+    /// Owner only: its first turn has begun. Reads no clock, see [`Handle::now_coarse`](whitebeam_scheduler::Handle::now_coarse).
+    #[inline]
+    pub(crate) fn note_beginning(self) {
+        let now = self.shared().scheduler().now_coarse().as_nanos();
+        self.header().began.store(now.saturating_add(1), Ordering::Relaxed);
+    }
+
+    /// Time since its first turn. Anyone may ask who keeps the cell.
+    pub(crate) fn uptime(self) -> Option<Duration> {
+        let began = self.header().began.load(Ordering::Relaxed).checked_sub(1)?;
+        Some(self.shared().scheduler().now().saturating_since(Time::from_nanos(began)))
+    }
+
     /// Whether an ended process has not told all of its end, or not disposed of all that it left unread.
     pub(crate) fn is_leaving(self) -> bool {
         self.is_ended() && self.header().has(bit::LEAVING)
@@ -476,6 +492,7 @@ impl Header {
             (&raw mut (*h).down).write(cell::UnsafeCell::new(down));
             (&raw mut (*h).taken).write(AtomicU32::new(0));
             (&raw mut (*h).high).write(AtomicU32::new(0));
+            (&raw mut (*h).began).write(AtomicU64::new(0));
             (&raw mut (*h).parent).write(AtomicU64::new(0));
             (&raw mut (*h).ext).write(AtomicPtr::new(std::ptr::null_mut()));
             (&raw mut (*h).flags).write(Flags::new());

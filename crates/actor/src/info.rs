@@ -56,8 +56,7 @@ pub struct Info {
     /// Names of its last messages, oldest first, if it was started with
     /// [`SpawnOptions::keep_last`](crate::SpawnOptions::keep_last).
     pub last_messages: Vec<&'static str>,
-    /// Time since its first turn, if that was at [`Level::Times`](crate::Level::Times) or above. No other process notes
-    /// when it began: it would cost each of them a look at the clock, and a word.
+    /// Time since its first turn, to the millisecond or so. `None`: it had none yet.
     pub uptime: Option<Duration>,
     /// Time that it ran, in turns that are over, while the [level](crate::Handle::set_level) said that time is taken.
     pub busy: Option<Duration>,
@@ -163,7 +162,7 @@ pub(crate) fn of(cell: &CellRef) -> Option<Info> {
         message: in_hand.and_then(|in_hand| in_hand.name),
         in_hand_for: in_hand.and_then(|in_hand| in_hand.since).map(since),
         last_messages: watch.map_or_else(Vec::new, |watch| watch.last()),
-        uptime: level::uptime(ptr),
+        uptime: ptr.uptime(),
         busy: watch.map(|watch| watch.busy()).filter(|busy| *busy > 0).map(Duration::from_nanos),
         restarts: count(|counts| counts.attempt.load(Ordering::Relaxed)).saturating_sub(1),
         links: count(|counts| counts.links.load(Ordering::Relaxed)) as usize,

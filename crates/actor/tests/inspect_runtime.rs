@@ -15,7 +15,7 @@ use std::{
 use parking_lot::Mutex;
 use support::{
     built, everywhere, expect_panics,
-    puppet::{Events, Plain, Script, ask, because, hang, kill, note, plain, settled},
+    puppet::{Events, Plain, Script, ask, because, hang, kill, note, plain},
     simulated, threaded,
 };
 use whitebeam_actor::{
@@ -227,39 +227,43 @@ fn attached_work_is_counted() {
 }
 
 #[test]
-fn a_process_that_was_watched_from_its_start_has_an_uptime() {
+fn each_process_has_an_uptime_and_so_has_its_crash() {
     simulated(|rt| async move {
-        let crash = async |expected: Option<Duration>| {
+        for level in [Level::Counts, Level::Times] {
+            rt.set_level(level);
             let before = plain(&rt).await;
             rt.sleep(30 * MS).await;
-            assert_eq!(info(&rt, &before).uptime, expected);
+            assert_eq!(info(&rt, &before).uptime, Some(30 * MS));
             before.cast(support::puppet::now(|_| Err(because("told")))).expect("it lives");
             rt.down(&before).await;
             let report = rt.crashes().pop().expect("a report");
-            assert_eq!((report.pid, report.uptime), (before.pid(), expected));
-            report.to_string()
-        };
-        let without = crash(None).await;
-        assert!(without.contains("after the runtime's start\n"), "{without}");
-        let old = plain(&rt).await;
-        rt.set_level(Level::Times);
-        settled(&old).await;
-        let with = crash(Some(30 * MS)).await;
-        assert!(with.contains("after the runtime's start, 0.030 s after its own\n"), "{with}");
+            assert_eq!((report.pid, report.uptime), (before.pid(), Some(30 * MS)));
+            let text = report.to_string();
+            assert!(text.contains("after the runtime's start, 0.030 s after its own\n"), "{text}");
+        }
         let body = rt.spawn_fn(|mut mailbox: Mailbox<Reply<()>>| async move {
             loop {
                 mailbox.recv().await.send(());
             }
         });
+        assert_eq!(info(&rt, &body).uptime, None, "it has not begun");
         body.call(|reply| reply).await.expect("an answer");
         rt.sleep(7 * MS).await;
         assert_eq!(info(&rt, &body).uptime, Some(7 * MS));
-        // One that began before is not known, and is not made up.
-        rt.set_level(Level::Full);
-        settled(&old).await;
-        assert_eq!(info(&rt, &old).uptime, None);
-        body.call(|reply| reply).await.expect("an answer");
-        assert_eq!(info(&rt, &body).uptime, Some(7 * MS));
+    });
+}
+
+#[test]
+fn an_uptime_is_not_that_of_the_worker_that_has_rested() {
+    threaded(|rt| async move {
+        plain(&rt).await;
+        // Its workers rest, and know an old time.
+        std::thread::sleep(200 * MS);
+        let begun = rt.uptime();
+        let late = plain(&rt).await;
+        let since = rt.uptime() - begun;
+        let uptime = info(&rt, &late).uptime.expect("it has begun");
+        assert!(uptime <= since + 50 * MS, "{uptime:?} of {since:?}");
     });
 }
 

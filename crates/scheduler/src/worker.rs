@@ -46,7 +46,7 @@ use self::leisure::Leisure;
 use self::pace::Pace;
 use self::search::Sightings;
 use crate::builder::Hooks;
-use crate::clock::ticks;
+use crate::clock::{Time, ticks};
 use crate::coop::Coop;
 use crate::queue::{Kept, LocalQueue};
 use crate::runnable::{Left, Runnable};
@@ -134,6 +134,12 @@ impl Local {
         // What is left is the owner's, see `Scheduler::drain`.
         self.queue.drain(|runnable| self.shared.injector.push(runnable));
         self.shared.drop_if_closed();
+    }
+
+    /// The clock, as it was read last.
+    #[inline]
+    pub(crate) fn now_coarse(&self) -> Time {
+        Time::from_nanos(self.desk.coarse.get())
     }
 
     pub(crate) fn index(&self) -> usize {
@@ -312,6 +318,7 @@ impl Local {
         counters.resume(now);
         self.pace.resume(now);
         self.leisure.end();
+        self.desk.coarse.set(self.shared.clock.now().as_nanos());
         match found {
             Found::Stop => return Next::Stop,
             Found::Work => {}

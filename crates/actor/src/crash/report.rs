@@ -76,7 +76,7 @@ pub struct CrashReport {
     pub attempt: u32,
     /// When it ended, since the runtime's start, by its clock.
     pub at: Duration,
-    /// Time since its first turn, as far as [`Info::uptime`](crate::Info::uptime) knows.
+    /// Time since its first turn, as [`Info::uptime`](crate::Info::uptime).
     pub uptime: Option<Duration>,
     /// Whom it was linked to: the first [`LISTED_MAX`](Self::LISTED_MAX) by pid.
     pub links: Vec<Pid>,
@@ -205,7 +205,7 @@ pub(super) fn of(
         handled: header.taken.load(Ordering::Relaxed),
         attempt: 1,
         at: shared.scheduler().now().saturating_since(Time::ZERO),
-        uptime: level::uptime(cell),
+        uptime: cell.uptime(),
         links: Vec::new(),
         link_count: 0,
         monitor_count: 0,

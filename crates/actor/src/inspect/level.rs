@@ -5,7 +5,7 @@
 //! | level | what is known beside counters | cost |
 //! | --- | --- | --- |
 //! | [`Counts`](Level::Counts) | - | none |
-//! | [`Times`](Level::Times) | since when each process lives, and for how long it ran | two looks at the clock a turn, 60 ns |
+//! | [`Times`](Level::Times) | for how long each process ran | two looks at the clock a turn, 60 ns |
 //! | [`Full`](Level::Full) | since when a message is in hand, and its name | some 100 ns a message |
 //!
 //! # Who notices what, and when
@@ -28,9 +28,9 @@
 //! copy; no code of the user's runs under it.
 #![expect(unsafe_code, reason = "runs the turn that it times")]
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc};
 
-use whitebeam_scheduler::{Ran, Time, Turn};
+use whitebeam_scheduler::{Ran, Turn};
 use whitebeam_sync::shim::{
     Mutex,
     atomic::{AtomicBool, AtomicU64, Ordering},
@@ -56,8 +56,7 @@ pub enum Level {
     /// What each process counts anyway.
     #[default]
     Counts,
-    /// And for how long it ran: [`Info::busy`](crate::Info::busy). Two looks at the clock a turn. Of those that are started
-    /// from then on also since when they live: [`Info::uptime`](crate::Info::uptime).
+    /// And for how long it ran: [`Info::busy`](crate::Info::busy). Two looks at the clock a turn.
     Times,
     /// And since when it has the message in hand, and what that is called, also where it is not suspended:
     /// [`Info::in_hand_for`](crate::Info::in_hand_for). Each message goes the long way round its loop, which costs some
@@ -90,8 +89,6 @@ pub(crate) struct Watch {
     pub(crate) in_hand: InHand,
     /// Time of its turns in nanoseconds. Written by the owner.
     busy: AtomicU64,
-    /// When it had its first turn, in nanoseconds of the runtime's time, plus 1; 0 if nobody looked. Written by the owner.
-    begun: AtomicU64,
     /// Whether any of what is in `rings` is on. Written by the owner.
     is_on: AtomicBool,
     rings: Mutex<Rings>,
@@ -119,12 +116,6 @@ impl Rings {
 impl Watch {
     pub(crate) fn busy(&self) -> u64 {
         self.busy.load(Ordering::Relaxed)
-    }
-
-    /// When it had its first turn, if it was watched then.
-    pub(crate) fn begun(&self) -> Option<Time> {
-        let begun = self.begun.load(Ordering::Relaxed);
-        begun.checked_sub(1).map(Time::from_nanos)
     }
 
     /// Names of the last messages, oldest first.
@@ -174,10 +165,6 @@ pub(crate) fn attend(cell: CellPtr) {
         header.clear(bit::OBSERVED);
     }
     time_turns(cell, level >= Level::Times);
-    let is_first_turn = !header.has(bit::STATE) && header.frame.load(Ordering::Relaxed).is_null();
-    if level >= Level::Times && is_first_turn {
-        Ext::watch(cell).begun.store(now(shared) + 1, Ordering::Relaxed);
-    }
 }
 
 /// Has the time of the turns to come be taken, or not. Called by the owner.
@@ -330,10 +317,4 @@ pub(crate) fn in_hand_here(cell: CellPtr) -> Option<&'static str> {
 pub(crate) fn in_hand(cell: CellPtr) -> Option<Handled> {
     let kept = Ext::watched_of(cell).and_then(|watch| watch.in_hand.read(cell));
     kept.or_else(|| cell.shared().inspection().workers().lock().in_hand(cell))
-}
-
-/// Time since the first turn of a process, if it was watched then. Anyone may ask who keeps the cell.
-pub(crate) fn uptime(cell: CellPtr) -> Option<Duration> {
-    let begun = Ext::watched_of(cell)?.begun()?;
-    Some(cell.shared().scheduler().now().saturating_since(begun))
 }

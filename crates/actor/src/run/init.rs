@@ -8,6 +8,7 @@ use super::{
 /// The first thing a process does.
 #[inline(never)]
 pub(super) fn start_init<A: Actor>(cell: CellPtr, node: NonNull<Node>) -> bool {
+    cell.note_beginning();
     // SAFETY: the other node in a private FIFO is the one that the cell was spawned with, an `A`'s.
     let (args, ack) = unsafe { spawn::take_init::<A>(cell, node) };
     if const { A::FORM.is_process() } {

@@ -86,6 +86,7 @@ fn handle_one<A: Actor>(cell: CellPtr, node: NonNull<Node>) -> bool {
 
 /// As its namesake above.
 fn start_init<A: Actor>(cell: CellPtr, node: NonNull<Node>) -> bool {
+    cell.note_beginning();
     // SAFETY: the other node in a private FIFO is the one that the cell was spawned with, an `A`'s.
     let (args, ack) = unsafe { spawn::take_init::<A>(cell, node) };
     if const { A::FORM.is_process() } {
