@@ -70,7 +70,8 @@ pub trait Actor: Sized + Send + 'static {
     /// which one is in hand says here what each is called. No names, unless written.
     ///
     /// Called before each message is handled: it should be a `match` and no more. That and a few stores are all it
-    /// costs, about a nanosecond; without it there is no cost. A panic in it ends the process.
+    /// costs, about a nanosecond; without it there is no cost. A process that suspends in a named message keeps some
+    /// hundred bytes more from then on. A panic in it ends the process.
     ///
     /// ```
     /// # use whitebeam_actor::{Actor, Context, ExitReason, Runtime};

@@ -136,7 +136,7 @@ pub(crate) fn of(cell: &CellRef) -> Option<Info> {
     }
     let (header, shared) = (ptr.header(), ptr.shared());
     let status = Status::of(ptr);
-    let (gone, len) = inspect::counted(header);
+    let (gone, _, len) = inspect::counted(header);
     let bound = bound::look(ptr);
     let high = bound.as_ref().map_or(0, |bound| bound.high);
     let high = header.high.load(Ordering::Relaxed).max(high).max(len);
@@ -156,7 +156,7 @@ pub(crate) fn of(cell: &CellRef) -> Option<Info> {
         mailbox_high_water: high as usize,
         mailbox_bound: bound.as_ref().map(|bound| bound.limit),
         dropped: bound.as_ref().map_or(0, |bound| bound.dropped),
-        oldest_message: if len == 0 { None } else { shared.inspection().age(shared, pid, gone) },
+        oldest_message: if len == 0 { None } else { inspect::age(ptr, gone) },
         handled: header.taken.load(Ordering::Relaxed),
         is_suspended: !header.frame.load(Ordering::Relaxed).is_null(),
         message: in_hand.and_then(|in_hand| in_hand.name),

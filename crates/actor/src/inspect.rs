@@ -48,8 +48,8 @@ use crate::{
     shared::Shared,
 };
 use trace::Ring;
-pub(crate) use walker::counted;
 use walker::{Book, Pass};
+pub(crate) use walker::{age, counted};
 
 /// What a runtime has for inspection.
 #[derive(Default)]
@@ -82,6 +82,8 @@ impl Inspection {
     }
 
     fn set_level(&self, level: Level) {
+        // Two words that say one thing: one who sets them at a time.
+        let _alone = self.traces.lock();
         self.level.store(level.to_bits(), Ordering::Relaxed);
         if level == Level::Counts {
             self.of_new.fetch_and(!flag::LEVEL, Ordering::Relaxed);
@@ -115,12 +117,6 @@ impl Inspection {
 
     fn book(&self) -> &Mutex<Book> {
         &self.book
-    }
-
-    /// For how long the oldest of a process's unread messages has waited, of which it has taken so many.
-    pub(crate) fn age(&self, shared: &Shared, pid: Pid, taken: u32) -> Option<MessageAge> {
-        let now = shared.scheduler().now();
-        self.book.lock().age(now, pid, taken)
     }
 
     /// The runtime walks by itself.
@@ -293,8 +289,9 @@ impl Handle {
     ///
     /// How old the oldest message of a process is, is known as two [bounds](MessageAge), as far apart as two looks are,
     /// or as a quarter of the time in which what is in the mailbox has come. The age is that of the message which is
-    /// next in turn: a process in the process form that has put others off may have older ones, and so may one with a
-    /// [priority lane](crate::SpawnOptions::priority_lane). What was [kept](crate::Unread::keep) of an incarnation before
+    /// next in turn: a process in the process form that has put others off may have older ones. Of one that supervises
+    /// children, whose ends go ahead, or has a [priority lane](crate::SpawnOptions::priority_lane), only the lower bound is
+    /// known. What was [kept](crate::Unread::keep) of an incarnation before
     /// counts from this one's start.
     pub fn walker(&self, every: Duration) -> Walker {
         Walker::start(&self.shared().arc(), every)

@@ -244,6 +244,7 @@ impl Extras {
         }
         if self.has_lane {
             lane::open(ext);
+            cell.header().flags.put(flag::LANE);
         }
         ext.watermark.levels = self.watermark;
         if self.keep_last > 0 {

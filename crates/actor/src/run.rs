@@ -506,6 +506,7 @@ fn wind_down<A: Actor>(cell: CellPtr) -> Option<Next> {
     Some(match first {
         First::Done(outcome) => terminated(cell, outcome),
         First::Suspended(frame) => {
+            level::stays_to_the_end(cell);
             suspend(cell, frame, None);
             if header.has(bit::YIELDED) { Next::Leave(Flow::Again) } else { Next::Drain }
         }

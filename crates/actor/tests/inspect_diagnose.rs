@@ -10,8 +10,8 @@ use support::{
     simulated,
 };
 use whitebeam_actor::{
-    Actor, ActorRef, ChildDown, Context, Diagnosis, ExitReason, Finding, Handle, Limits, Reply,
-    Runtime, SpawnOptions, StartInfo,
+    Actor, ActorRef, ChildDown, Context, Diagnosis, ExitReason, Finding, Handle, Limits, Overflow,
+    Reply, Runtime, SpawnOptions, StartInfo,
 };
 
 const MS: Duration = Duration::from_millis(1);
@@ -129,6 +129,66 @@ fn a_suspended_handler_is_stuck_if_it_holds_others_up_for_long() {
         assert_eq!(only(&diagnosis).pids(), [process.pid()]);
         kill(&rt, process.pid()).await;
         nothing(&rt);
+    });
+}
+
+#[test]
+fn a_handler_that_is_polled_now_and_then_is_as_stuck() {
+    simulated(|rt| async move {
+        let process = plain(&rt).await;
+        let for_ever = later(move |_, cx| {
+            let rt = cx.runtime().clone();
+            Box::pin(async move {
+                loop {
+                    rt.sleep(3 * MS).await;
+                }
+            })
+        });
+        process.cast(for_ever).expect("it lives");
+        process.cast(takes(MS)).expect("it lives");
+        for _ in 0..100 {
+            let _ = rt.diagnose();
+            rt.sleep(11 * MS).await;
+        }
+        let diagnosis = rt.diagnose();
+        let Finding::StuckProcess(stuck) = only(&diagnosis) else { panic!("{diagnosis}") };
+        assert!(stuck.at_least >= SECOND, "{stuck:?}");
+        kill(&rt, process.pid()).await;
+    });
+}
+
+#[test]
+fn a_stuck_process_is_found_while_its_oldest_messages_are_dropped() {
+    simulated(|rt| async move {
+        let events = Events::new();
+        let options = SpawnOptions::new().bounded(2, Overflow::DropOldest);
+        let process = rt.with(options).start::<Plain>(Script::new()).await.expect("a puppet");
+        process.cast(hang(&events, ())).expect("it lives");
+        events.hanging().await;
+        for n in 0..20 {
+            let _ = rt.diagnose();
+            process.cast(note(&events, n)).expect("it lives");
+            rt.sleep(100 * MS).await;
+        }
+        let diagnosis = rt.diagnose();
+        let Finding::StuckProcess(stuck) = only(&diagnosis) else { panic!("{diagnosis}") };
+        assert_eq!((stuck.info.pid, stuck.info.dropped), (process.pid(), 18));
+        kill(&rt, process.pid()).await;
+    });
+}
+
+#[test]
+fn a_burst_that_has_just_come_is_no_finding() {
+    simulated(|rt| async move {
+        let process = plain(&rt).await;
+        process.cast(takes(300 * MS)).expect("it lives");
+        rt.sleep(MS).await;
+        for _ in 0..20 {
+            (0..150).for_each(|_| process.cast(takes(Duration::ZERO)).expect("it lives"));
+            nothing(&rt);
+            rt.sleep(MS).await;
+        }
+        kill(&rt, process.pid()).await;
     });
 }
 

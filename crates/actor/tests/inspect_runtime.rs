@@ -258,6 +258,7 @@ fn an_uptime_is_not_that_of_the_worker_that_has_rested() {
     threaded(|rt| async move {
         plain(&rt).await;
         // Its workers rest, and know an old time.
+        #[expect(clippy::disallowed_methods, reason = "a timer would wake one of them")]
         std::thread::sleep(200 * MS);
         let begun = rt.uptime();
         let late = plain(&rt).await;

@@ -266,6 +266,66 @@ fn a_trace_of_a_body_and_of_who_keeps_names() {
     });
 }
 
+#[test]
+fn a_body_that_looks_without_waiting_is_traced() {
+    everywhere(|rt| async move {
+        let body = rt.spawn_fn(async |mut mailbox: Mailbox<Reply<u32>>| {
+            let rt = mailbox.runtime().clone();
+            loop {
+                for _ in 0..10 {
+                    if let Some(reply) = mailbox.try_recv() {
+                        reply.send(1);
+                    }
+                }
+                rt.sleep(Duration::from_micros(10)).await;
+            }
+        });
+        body.call(|reply| reply).await.expect("an answer");
+        let trace = rt.trace(&body, 1_000).expect("it lives");
+        while trace.total() == 0 {
+            body.call(|reply| reply).await.expect("an answer");
+        }
+        kill(&rt, body.pid()).await;
+    });
+}
+
+#[test]
+fn any_number_of_names_may_be_asked_for() {
+    everywhere(|rt| async move {
+        for most in [0, usize::MAX] {
+            let body = rt.with(SpawnOptions::new().keep_last(most)).spawn_fn(
+                async |mut mailbox: Mailbox<Reply<u32>>| {
+                    loop {
+                        mailbox.recv().await.send(1);
+                    }
+                },
+            );
+            for _ in 0..3 {
+                body.call(|reply| reply).await.expect("an answer");
+            }
+            assert_eq!(info(&rt, &body).last_messages.len(), most.min(3));
+            kill(&rt, body.pid()).await;
+        }
+    });
+}
+
+#[test]
+fn the_age_of_what_ends_of_children_overtake_has_no_upper_bound() {
+    everywhere(|rt| async move {
+        let options = SpawnOptions::new().priority_lane();
+        let events = Events::new();
+        let process = rt.with(options).start::<Plain>(Script::new()).await.expect("a puppet");
+        process.cast(hang(&events, ())).expect("it lives");
+        events.hanging().await;
+        process.cast(note(&events, 1)).expect("it lives");
+        let _ = rt.diagnose();
+        rt.sleep(Duration::from_millis(2)).await;
+        let age = age(&rt, process.pid()).expect("it waits");
+        assert!(age.at_most.is_none() && age.at_least > Duration::ZERO, "{age:?}");
+        kill(&rt, process.pid()).await;
+    });
+}
+
 fn age(rt: &Handle, of: Pid) -> Option<MessageAge> {
     info(rt, of).oldest_message
 }

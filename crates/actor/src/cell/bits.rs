@@ -33,6 +33,8 @@ pub(crate) mod flag {
     pub(crate) const TIMED: u32 = 1 << 12;
     /// The process is to see how closely it is watched, see `inspect::level`.
     pub(crate) const LEVEL: u32 = 1 << 16;
+    /// It has a priority lane. Set before it is published, never cleared.
+    pub(crate) const LANE: u32 = 1 << 13;
     /// The owner's note, for a report: the reason was fixed while a child's end was told.
     pub(crate) const IN_CHILD_DOWN: u32 = 1 << 29;
     /// It was fixed in `terminate`.
@@ -47,7 +49,7 @@ pub(crate) mod flag {
     pub(crate) const RUN: u32 =
         KILL | SHUTDOWN | SIGNAL | TIMEOUT | WORK | WAITERS | OVERFLOW | LEVEL;
     /// Those of them that a body gives way to: senders it lets in itself.
-    pub(crate) const BODY: u32 = RUN & !WAITERS;
+    pub(crate) const BODY: u32 = RUN & !(WAITERS | LEVEL);
 }
 
 /// Owner's notes, in [`Header::bits`](super::Header::bits).

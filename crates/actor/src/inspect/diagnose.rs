@@ -287,7 +287,8 @@ fn growth(entry: &Entry, limits: &Limits) -> Option<(Look, Look)> {
     }
     let handled = last.taken.wrapping_sub(first.taken);
     let takes = match handled {
-        0 => Duration::MAX,
+        // Nobody knows: at the rate of this time at best.
+        0 => within,
         handled => scaled(within, f64::from(last.len) / f64::from(handled)),
     };
     (takes >= limits.backlog).then_some((first, last))

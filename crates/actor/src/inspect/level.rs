@@ -56,7 +56,8 @@ pub enum Level {
     /// What each process counts anyway.
     #[default]
     Counts,
-    /// And for how long it ran: [`Info::busy`](crate::Info::busy). Two looks at the clock a turn.
+    /// And for how long it ran: [`Info::busy`](crate::Info::busy). Two looks at the clock a turn, and two writes that
+    /// nobody waits for. A process that has run at this level keeps some hundred bytes more, also when it is set back.
     Times,
     /// And since when it has the message in hand, and what that is called, also where it is not suspended:
     /// [`Info::in_hand_for`](crate::Info::in_hand_for). Each message goes the long way round its loop, which costs some
@@ -137,7 +138,7 @@ impl Watch {
 /// Has the process keep the names of its last messages. Called by the spawner, before it is published.
 pub(crate) fn keep_last(cell: CellPtr, most: usize) {
     let watch = Ext::watch(cell);
-    let last = Last { most, names: VecDeque::with_capacity(most) };
+    let last = Last { most, names: VecDeque::new() };
     watch.rings.lock().last = Some(last);
     watch.is_on.store(true, Ordering::Relaxed);
     cell.header().set(bit::OBSERVED);
@@ -194,18 +195,17 @@ pub(super) fn remind(cell: CellPtr, level: Level) {
 #[cold]
 #[inline(never)]
 pub(crate) fn timed_turn(cell: CellPtr, turn: &mut Turn<'_>) -> Ran {
-    // The cell may be gone when the turn is over, and what keeps the runtime with it.
-    let shared = cell.shared().arc();
-    let now = || shared.scheduler().now().as_nanos();
+    let now = || cell.shared().scheduler().now().as_nanos();
     let begun = now();
     // So that the turn is one of those whose time is not taken.
     let _ = cell.header().flags.take(flag::TIMED);
     // SAFETY: the right to run it is the caller's, and used up by this.
     let ran = unsafe { (cell.vt().run.run)(cell.cast(), turn) };
+    // Else the cell may be gone, and what keeps the runtime with it.
     if ran == Ran::Done || cell.header().has(bit::ENDED) {
         return ran;
     }
-    time_turns(cell, shared.inspection().level() >= Level::Times);
+    time_turns(cell, cell.shared().inspection().level() >= Level::Times);
     let busy = &Ext::watch(cell).busy;
     busy.store(busy.load(Ordering::Relaxed) + now().saturating_sub(begun), Ordering::Relaxed);
     ran
@@ -225,10 +225,12 @@ pub(crate) fn takes(cell: CellPtr, name: Option<&'static str>, of: &'static str,
     let Some(watch) = watch_of(cell) else { return };
     let mut rings = watch.rings.lock();
     if let Some(last) = &mut rings.last {
-        if last.names.len() == last.most {
+        if last.names.len() >= last.most {
             last.names.pop_front();
         }
-        last.names.push_back(name.unwrap_or(of));
+        if last.most > 0 {
+            last.names.push_back(name.unwrap_or(of));
+        }
     }
     if !rings.is_full && rings.traces.is_empty() {
         return;
@@ -297,6 +299,13 @@ fn stays_named(cell: CellPtr, name: Option<&'static str>) {
     if watch.in_hand.read(cell).is_none() {
         watch.in_hand.set(cell, Handled { name, since: None });
     }
+}
+
+/// The handler has decided the end, whose `terminate` is suspended.
+#[cold]
+pub(crate) fn stays_to_the_end(cell: CellPtr) {
+    let name = local::in_hand(cell).and_then(|in_hand| in_hand.name);
+    stays(cell, name);
 }
 
 /// A handler that was suspended has finished.

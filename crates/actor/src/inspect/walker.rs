@@ -46,7 +46,8 @@ use whitebeam_sync::shim::{
 use super::level;
 use crate::{
     Pid, bound,
-    cell::{CellRef, Header, bit},
+    cell::{CellPtr, CellRef, Header, bit, flag},
+    contain::contain,
     shared::Shared,
 };
 
@@ -72,6 +73,8 @@ pub struct MessageAge {
 pub(super) struct Found {
     pub(super) pid: Pid,
     pub(super) sent: u32,
+    /// That have gone from the front, taken or displaced.
+    pub(super) gone: u32,
     pub(super) taken: u32,
     pub(super) len: u32,
     /// A handler is suspended, and messages wait behind it.
@@ -114,8 +117,9 @@ pub(super) struct Held {
     taken: u32,
     pub(super) since: Time,
     pub(super) last: Time,
-    /// The worker that it holds, with the number of its runs. `None`: a handler is suspended.
+    /// The worker that it holds, with the number of its runs. `None`: a handler is suspended, at some look at least.
     pub(super) worker: Option<(usize, u64)>,
+    holds_up: bool,
 }
 
 /// What is remembered of a process.
@@ -171,7 +175,7 @@ impl Book {
             held: None,
         });
         entry.number = number;
-        while let Some(mark) = entry.marks.front().filter(|mark| !is_before(found.taken, mark.sent))
+        while let Some(mark) = entry.marks.front().filter(|mark| !is_before(found.gone, mark.sent))
         {
             entry.floor = Some(mark.before);
             entry.marks.pop_front();
@@ -192,9 +196,20 @@ impl Book {
             return;
         }
         match &mut entry.held {
-            Some(held) if held.taken == found.taken && held.worker == worker => held.last = after,
+            // Suspended at both looks, or in the same run.
+            Some(held)
+                if held.taken == found.taken
+                    && (held.worker == worker || (held.holds_up && found.holds_up)) =>
+            {
+                held.last = after;
+                if held.worker != worker {
+                    held.worker = None;
+                }
+            }
             held => {
-                *held = Some(Held { taken: found.taken, since: after, last: after, worker });
+                let holds_up = found.holds_up;
+                *held =
+                    Some(Held { taken: found.taken, since: after, last: after, worker, holds_up });
             }
         }
     }
@@ -308,29 +323,49 @@ impl Drop for Pass<'_> {
     }
 }
 
-/// How many messages have gone from the front of a mailbox, taken or displaced, and how many wait: both of one moment, unless the
-/// process is so fast that none is found.
-pub(crate) fn counted(header: &Header) -> (u32, u32) {
+/// How many messages have gone from the front of a mailbox, taken or displaced, how many were taken, and how many wait: all
+/// of one moment, unless the process is so fast that none is found.
+pub(crate) fn counted(header: &Header) -> (u32, u32, u32) {
     const TRIES: u32 = 4;
-    let gone = || header.taken.load(Ordering::Acquire).wrapping_add(bound::displaced(header));
-    let mut before = gone();
+    let look = || {
+        let taken = header.taken.load(Ordering::Acquire);
+        (taken.wrapping_add(bound::displaced(header)), taken)
+    };
+    let mut before = look();
     for _ in 0..TRIES {
         let len = header.mailbox_len();
-        let after = gone();
+        let after = look();
         if after == before {
-            return (before, len);
+            return (before.0, before.1, len);
         }
         before = after;
     }
-    // What is said to wait was not handled before.
-    (before, header.mailbox_len())
+    // So many at least have come by now: the newest of them may be taken for older than they are by this look's time.
+    let len = header.mailbox_len();
+    let (gone, taken) = look();
+    (gone, taken, len)
+}
+
+/// For how long the oldest of a process's messages has waited, of which so many have gone.
+pub(crate) fn age(cell: CellPtr, gone: u32) -> Option<MessageAge> {
+    let shared = cell.shared();
+    let now = shared.scheduler().now();
+    let age = shared.inspection().book().lock().age(now, cell.pid(), gone)?;
+    let at_most = age.at_most.filter(|_| !overtakes(cell.header()));
+    Some(MessageAge { at_most, ..age })
+}
+
+/// Whether some of a process's messages are taken ahead of others, whatever it does: those that its children's ends make,
+/// and those in a lane.
+fn overtakes(header: &Header) -> bool {
+    header.has(bit::PARENT) || header.flags.get() & flag::LANE != 0
 }
 
 /// `None`: there is nothing to be remembered of it.
 fn look_at(cell: &CellRef) -> Option<Found> {
     let ptr = cell.ptr();
     let header = ptr.header();
-    let (taken, len) = counted(header);
+    let (gone, taken, len) = counted(header);
     if ptr.is_ended() || (len == 0 && header.inbox.is_idle()) {
         return None;
     }
@@ -341,8 +376,8 @@ fn look_at(cell: &CellRef) -> Option<Found> {
     } else {
         ptr.shared().inspection().workers().lock().runs(ptr)
     };
-    let sent = taken.wrapping_add(len);
-    Some(Found { pid: ptr.pid(), sent, taken, len, holds_up, worker })
+    let sent = gone.wrapping_add(len);
+    Some(Found { pid: ptr.pid(), sent, gone, taken, len, holds_up, worker })
 }
 
 /// Looks at all processes from time to time, until it is dropped: [`Handle::walker`](crate::Handle::walker).
@@ -369,7 +404,8 @@ impl Walker {
         let walks = Arc::new(AtomicU64::new(0));
         let counter = walks.clone();
         let look = move || {
-            let goes_on = look(&weak);
+            // The last reference to a process may be let go, and with it a reason or a label: code of the user's.
+            let goes_on = contain(|| look(&weak)).unwrap_or(true);
             counter.fetch_add(u64::from(goes_on), Ordering::Relaxed);
             goes_on
         };
@@ -451,6 +487,7 @@ mod tests {
         let found = Found {
             pid: Pid::from_bits(7),
             sent,
+            gone: taken,
             taken,
             len: sent.wrapping_sub(taken),
             holds_up: false,
