@@ -357,6 +357,9 @@ fn top_gives_the_most_in_order() {
         assert_eq!(pids(rt.top(By::Handled, 1)), [one.pid()]);
         let options = SpawnOptions::new().keep_last(100);
         let heavy = rt.with(options).start::<Plain>(Script::new()).await.expect("a process");
+        for _ in 0..100 {
+            ask(&heavy, |_| ()).await;
+        }
         assert_eq!(pids(rt.top(By::Memory, 1)), [heavy.pid()]);
         all.into_iter().for_each(|pid| rt.exit(pid, ExitReason::Kill));
     });

@@ -239,7 +239,7 @@ fn each_process_has_an_uptime_and_so_has_its_crash() {
             let report = rt.crashes().pop().expect("a report");
             assert_eq!((report.pid, report.uptime), (before.pid(), Some(30 * MS)));
             let text = report.to_string();
-            assert!(text.contains("after the runtime's start, 0.030 s after its own\n"), "{text}");
+            assert!(text.contains("after the runtime's start, up for 0.030 s\n"), "{text}");
         }
         let body = rt.spawn_fn(|mut mailbox: Mailbox<Reply<()>>| async move {
             loop {

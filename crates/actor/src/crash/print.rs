@@ -131,7 +131,7 @@ impl fmt::Display for CrashReport {
             self.at.as_secs_f64()
         )?;
         match self.uptime {
-            Some(uptime) => writeln!(f, ", {:.3} s after its own", uptime.as_secs_f64())?,
+            Some(uptime) => writeln!(f, ", up for {:.3} s", uptime.as_secs_f64())?,
             None => writeln!(f)?,
         }
         match &self.state {

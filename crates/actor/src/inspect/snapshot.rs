@@ -58,6 +58,8 @@ pub struct RuntimeInfo {
 impl RuntimeInfo {
     pub(super) fn of(shared: &Shared) -> Self {
         let scheduler = shared.scheduler();
+        // First: nothing has lasted longer than the runtime.
+        let workers = scheduler.metrics();
         RuntimeInfo {
             uptime: scheduler.now().saturating_since(Time::ZERO),
             spawned: shared.inspection().spawned(),
@@ -67,7 +69,7 @@ impl RuntimeInfo {
             unread: shared.unread().read(),
             events: shared.events().counts(),
             level: shared.inspection().level(),
-            workers: scheduler.metrics(),
+            workers,
             blocking: scheduler.blocking_metrics(),
         }
     }

@@ -57,7 +57,7 @@ fn the_block_of_a_panic_with_a_request_in_hand() {
     in: a message of type crashes::Open, asked by <client>
     parent: <client>
     links: <client>; monitors 0, monitored by 0
-    start 1, messages taken 1, unread 0, 1.500 s after the runtime's start
+    start 1, messages taken 1, unread 0, 1.500 s after the runtime's start, up for 1.500 s
     state: owner ada
 ";
     assert_eq!(blocks, [expected]);
@@ -79,7 +79,7 @@ fn the_block_of_an_error_from_a_cast() {
     in: a message of type crashes::Open
     parent: none
     links: none; monitors 0, monitored by 1
-    start 1, messages taken 1, unread 1, 0.000 s after the runtime's start
+    start 1, messages taken 1, unread 1, 0.000 s after the runtime's start, up for 0.000 s
     state: xxx
 ";
     assert_eq!(blocks, [expected]);
@@ -108,7 +108,7 @@ fn the_blocks_of_init_terminate_and_drop() {
     in: {during}
     parent: none
     links: none; monitors 0, monitored by 1
-    start 1, messages taken 0, unread 0, 0.000 s after the runtime's start
+    start 1, messages taken 0, unread 0, 0.000 s after the runtime's start, up for 0.000 s
 "
         )
     };
