@@ -18,7 +18,13 @@
 //!
 //! Cost: a read lock, which is held while a message is pushed and never over the user's code.
 
-use std::{fmt, marker::PhantomData, sync::Arc, task::Waker};
+use std::{
+    fmt,
+    hash::{Hash, Hasher},
+    marker::PhantomData,
+    sync::Arc,
+    task::Waker,
+};
 
 use parking_lot::RwLock;
 use whitebeam_sync::shim::atomic::{AtomicBool, Ordering};
@@ -83,6 +89,15 @@ pub struct ChildSlot<M> {
     slot: Arc<Slot>,
     _message: PhantomData<fn(M)>,
 }
+
+/// Which child an address is of: equal for all addresses of one child, also narrowed ones, and for no other's.
+#[derive(Clone)]
+pub struct ChildTag(Arc<dyn IsSlot>);
+
+/// A slot, of which nothing can be seen but where it is: so that a tag may be the key of a map.
+trait IsSlot: Send + Sync {}
+
+impl IsSlot for Slot {}
 
 /// A message that was not delivered at once.
 enum Offered<M: 'static> {
@@ -156,6 +171,11 @@ impl<M> ChildSlot<M> {
     /// The child's address.
     pub fn child(&self) -> ChildRef<M> {
         ChildRef { at: At::Slot(self.slot.clone()), via: None }
+    }
+
+    /// Which child this is.
+    pub fn tag(&self) -> ChildTag {
+        ChildTag(self.slot.clone())
     }
 
     /// `incarnation` is in force from now on.
@@ -345,6 +365,14 @@ impl<M> ChildRef<M> {
         (!cell.ptr().is_ended()).then(|| ActorRef::from_parts(cell, via))
     }
 
+    /// Which child this is the address of. `None`: it is [pinned](ChildRef::from) to one process.
+    pub fn tag(&self) -> Option<ChildTag> {
+        match &self.at {
+            At::Pinned(_) => None,
+            At::Slot(slot) => Some(ChildTag(slot.clone())),
+        }
+    }
+
     /// Whether an incarnation is in force.
     pub fn is_alive(&self) -> bool {
         self.current().is_some()
@@ -378,6 +406,33 @@ impl<M> Clone for ChildRef<M> {
     #[inline]
     fn clone(&self) -> Self {
         ChildRef { at: self.at.clone(), via: self.via.clone() }
+    }
+}
+
+impl ChildTag {
+    /// Where the slot is, which is no other's while the tag is there.
+    fn place(&self) -> *const () {
+        Arc::as_ptr(&self.0).cast()
+    }
+}
+
+impl PartialEq for ChildTag {
+    fn eq(&self, other: &Self) -> bool {
+        self.place() == other.place()
+    }
+}
+
+impl Eq for ChildTag {}
+
+impl Hash for ChildTag {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.place().hash(state);
+    }
+}
+
+impl fmt::Debug for ChildTag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ChildTag(..)")
     }
 }
 

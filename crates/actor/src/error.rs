@@ -98,6 +98,10 @@ pub enum StartError {
     ShuttingDown,
     /// The supervisor has as many children as it may.
     MaxChildren,
+    /// The supervisor has a child of this id, which runs as this process.
+    AlreadyStarted(Pid),
+    /// The supervisor has a child of this id, which does not run now.
+    AlreadyPresent,
     /// The supervisor that was asked does not exist (any more).
     NoSupervisor,
     /// The supervisor that was asked is being restarted, or not started yet.
@@ -301,6 +305,13 @@ impl fmt::Display for StartError {
             StartError::MaxChildren => f.write_str(
                 "start refused: the supervisor has as many children as its max_children allows; \
                  end some or raise it",
+            ),
+            StartError::AlreadyStarted(pid) => {
+                write!(f, "start refused: the supervisor has a child of this id, {pid}")
+            }
+            StartError::AlreadyPresent => f.write_str(
+                "start refused: the supervisor has a child of this id, which does not run; restart \
+                 it or delete it",
             ),
             StartError::NoSupervisor => f.write_str("start failed: no such supervisor"),
             StartError::Restarting => {

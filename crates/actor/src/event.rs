@@ -14,7 +14,10 @@ use whitebeam_sync::shim::{
     atomic::{AtomicU64, Ordering},
 };
 
-use crate::{CrashReport, MailboxLevel, StuckHandler, contain::contain, local};
+use crate::{
+    CrashReport, MailboxLevel, StuckHandler, SupervisorContext, SupervisorReport, contain::contain,
+    local,
+};
 
 /// Something that a runtime tells of itself: [`Builder::on_event`](crate::Builder::on_event).
 #[derive(Clone, Debug)]
@@ -35,6 +38,8 @@ pub enum RuntimeEvent {
     MailboxHigh(MailboxLevel),
     /// A mailbox that was told of is short again. Not told if its process ends before.
     MailboxLow(MailboxLevel),
+    /// Something has happened to a child of a supervisor, as that saw it.
+    Supervisor(SupervisorReport),
 }
 
 /// How many events there were: [`Handle::event_counts`](crate::Handle::event_counts).
@@ -78,6 +83,16 @@ fn subscriber_wants_stuck() -> bool {
     return false;
 }
 
+fn subscriber_wants_supervision(context: SupervisorContext) -> bool {
+    #[cfg(feature = "tracing")]
+    return contain(|| trace::wants_supervision(context)).unwrap_or(false);
+    #[cfg(not(feature = "tracing"))]
+    {
+        let _ = context;
+        false
+    }
+}
+
 /// Whether the program may have a subscriber.
 fn has_subscriber() -> bool {
     cfg!(feature = "tracing")
@@ -108,6 +123,11 @@ impl Events {
     /// Whether anybody wants to know of handlers that hold their worker, as far as is known now.
     pub(crate) fn wants_stuck(&self) -> bool {
         self.hook.lock().is_some() || subscriber_wants_stuck()
+    }
+
+    /// Whether anybody wants to know what supervisors report.
+    pub(crate) fn wants_supervision(&self, context: SupervisorContext) -> bool {
+        subscriber_wants_supervision(context) || self.hook.lock().is_some()
     }
 
     pub(crate) fn counts(&self) -> EventCounts {

@@ -67,6 +67,7 @@ mod shutdown;
 mod start;
 mod stop;
 mod stuck;
+mod supervision;
 mod unread;
 mod watermark;
 
@@ -114,7 +115,7 @@ pub use alias::{Alias, MonitorAlias};
 pub use bound::{Overflow, ZeroBound};
 pub use cast_wait::CastWait;
 pub use cell::INLINE_STATE_MAX;
-pub use child_ref::{ChildRef, ChildSlot};
+pub use child_ref::{ChildRef, ChildSlot, ChildTag};
 pub use children::{ChildDown, ChildKey, Outcome, Stop, StopChild, StopChildren};
 pub use context::{Context, Spawner};
 pub use crash::{
@@ -153,6 +154,7 @@ pub use signal::Exit;
 pub use start::{Start, StartReply};
 pub use stop::{StopOrKill, StopOutcome, Stopping};
 pub use stuck::StuckHandler;
+pub use supervision::{SupervisorContext, SupervisorReport};
 pub use timer::TimerRef;
 pub use unread::{Unread, UnreadCounts};
 pub use watermark::{MAILBOX_EVENTS_PER_SECOND, MAILBOX_HIGH, MAILBOX_LOW, MailboxLevel};

@@ -73,7 +73,7 @@ impl SpawnOptions {
     /// who wait. How many messages were dropped is in [`Info::dropped`](crate::Info::dropped).
     ///
     /// A `limit` of 0 is an error at the start: [`StartError::Invalid`](crate::StartError::Invalid) with a
-    /// [`ZeroBound`]. One of 2^31 and more means 2^31 - 1.
+    /// [`ZeroBound`](crate::ZeroBound). One of 2^31 and more means 2^31 - 1.
     ///
     /// Costs those who send to this process one locked operation for each message, with
     /// [`Overflow::DropOldest`] a lock at both ends; the process about half a kilobyte. Others pay nothing.

@@ -60,7 +60,7 @@ use std::{
 };
 
 use crate::{
-    Actor, ActorRef, Context, ExitReason, StartReply,
+    Actor, ActorRef, ChildKey, Context, ExitReason, SpawnOptions, StartInfo, StartReply,
     cell::{CellPtr, bit},
     contain::contain,
     ext::Ext,
@@ -128,6 +128,31 @@ pub(crate) fn attend_receiver(cell: CellPtr, messages: u32) {
 pub(crate) struct Body<M, F, Fut> {
     never: Infallible,
     _types: PhantomData<fn(M, F, Fut)>,
+}
+
+impl<A: Actor> Context<A> {
+    /// Starts a process in the process form that this one supervises, as [`spawn_child`](Self::spawn_child). It has no
+    /// `init`: it has started when it begins.
+    ///
+    /// # Errors
+    /// As for [`spawn_child`](Self::spawn_child).
+    ///
+    /// # Panics
+    /// As for [`spawn_child`](Self::spawn_child).
+    pub fn spawn_child_fn<M, F, Fut>(
+        &mut self,
+        f: F,
+        options: SpawnOptions,
+        info: Option<StartInfo>,
+        ack: Option<StartReply<M>>,
+    ) -> Option<(ChildKey, ActorRef<M>)>
+    where
+        M: Send + 'static,
+        F: FnOnce(Mailbox<M>) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<(), ExitReason>> + Send + 'static,
+    {
+        self.spawn_child::<Body<M, F, Fut>>(f, options, info, ack)
+    }
 }
 
 impl<M, F, Fut> Actor for Body<M, F, Fut>

@@ -2,21 +2,46 @@
 
 mod launch;
 
-use std::fmt;
+use std::{fmt, future::Future, sync::Arc};
 
-use whitebeam_actor::{Actor, ChildRef, SpawnOptions};
+use whitebeam_actor::{Actor, ChildRef, ChildTag, ExitReason, Mailbox, SpawnOptions};
 
-pub(crate) use self::launch::{ActorChild, Launch, Launched, launch_child};
+pub(crate) use self::launch::{ActorChild, Launch, Launched, Parent, ProcessChild, launch_child};
 use crate::{Restart, Shutdown};
 
-/// Names a child in its spec: text or a number.
+/// Names a child: text or a number, as its spec says; or its address, where an existing child is meant.
+///
+/// ```
+/// use whitebeam_supervisor::ChildId;
+///
+/// assert_eq!(ChildId::from("db"), ChildId::from(String::from("db")));
+/// assert_eq!(ChildId::from(7).to_string(), "7");
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct ChildId(Id);
 
 #[derive(Clone, PartialEq, Eq, Hash)]
 enum Id {
-    Text(Box<str>),
+    Text(Arc<str>),
     Number(usize),
+    /// `None`: an address that is no child's.
+    Address(Option<ChildTag>),
+}
+
+impl ChildId {
+    pub(crate) fn of_address(tag: Option<ChildTag>) -> Self {
+        ChildId(Id::Address(tag))
+    }
+}
+
+/// What a child is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ChildKind {
+    /// An actor, or a process in the process form.
+    Worker,
+    /// A supervisor.
+    Supervisor,
 }
 
 /// The spec of one child. `H` is the handle it gives, known before anything runs: a
@@ -28,6 +53,7 @@ enum Id {
 /// | [`new`](Child::new) | permanent | cloned for each start | 5 s |
 /// | [`from_fn`](Child::from_fn) | permanent | made for each start | 5 s |
 /// | [`temporary`](Child::temporary) | temporary | given away with the one start | 5 s |
+/// | [`process`](Child::process) | permanent | the body is called for each start | 5 s |
 /// | [`nested`](Child::nested) | permanent | the spec is kept | infinity |
 #[must_use = "a child spec does nothing until it is added to a supervisor"]
 pub struct Child<H = ()> {
@@ -38,8 +64,10 @@ pub struct Child<H = ()> {
 /// A child without the type of its handle.
 pub(crate) struct Spec {
     pub(crate) id: ChildId,
+    pub(crate) kind: ChildKind,
     pub(crate) restart: Restart,
     pub(crate) shutdown: Shutdown,
+    pub(crate) significant: bool,
     pub(crate) options: SpawnOptions,
     pub(crate) launch: Box<dyn Launch>,
 }
@@ -62,11 +90,46 @@ impl Child {
         Child::actor(id, ActorChild::<A>::new(move || Some(args())), Restart::Permanent)
     }
 
-    /// An actor that is never restarted: its arguments are given away with the first start.
+    /// An actor that is never restarted: its arguments are given away with the first start. Nor does it come back with
+    /// a supervisor that is restarted; one that is to, is made with [`from_fn`](Child::from_fn) and
+    /// [`Restart::Temporary`].
     pub fn temporary<A: Actor>(id: impl Into<ChildId>, args: A::Args) -> Child<ChildRef<A::Msg>> {
         let mut args = Some(args);
         let launch = ActorChild::<A>::new(move || args.take()).once();
         Child::actor(id, launch, Restart::Temporary)
+    }
+
+    /// A process in the process form, whose body is what `f` makes of its mailbox at each start. It has started when
+    /// it begins. A panic in `f` is the process's.
+    ///
+    /// ```
+    /// use whitebeam_actor::{Mailbox, Runtime};
+    /// use whitebeam_supervisor::{Child, Supervisor};
+    ///
+    /// let rt = Runtime::simulated(1)?;
+    /// rt.block_on(async {
+    ///     let mut tree = Supervisor::one_for_one();
+    ///     let sink = tree.child_with(Child::process("sink", |mut mailbox: Mailbox<u32>| async move {
+    ///         loop {
+    ///             mailbox.recv().await;
+    ///         }
+    ///     }));
+    ///     let _root = tree.start(&rt).await?;
+    ///     sink.cast(7)?;
+    ///     Ok::<_, Box<dyn std::error::Error>>(())
+    /// })?;
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn process<M, F, Fut>(id: impl Into<ChildId>, f: F) -> Child<ChildRef<M>>
+    where
+        M: Send + 'static,
+        F: Fn(Mailbox<M>) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<(), ExitReason>> + Send + 'static,
+    {
+        let launch = ProcessChild::new(f);
+        let handle = launch.handle();
+        let spec = Spec::worker(id.into(), Restart::Permanent, launch);
+        Child { handle, spec }
     }
 
     /// A supervisor under this one.
@@ -80,18 +143,30 @@ impl Child {
         restart: Restart,
     ) -> Child<ChildRef<A::Msg>> {
         let handle = launch.handle();
-        let spec = Spec {
-            id: id.into(),
-            restart,
-            shutdown: Shutdown::WORKER,
-            options: SpawnOptions::new(),
-            launch: Box::new(launch),
-        };
+        let spec = Spec::worker(id.into(), restart, launch);
         Child { handle, spec }
     }
 }
 
+impl Spec {
+    fn worker(id: ChildId, restart: Restart, launch: impl Launch + 'static) -> Self {
+        Spec {
+            id,
+            kind: ChildKind::Worker,
+            restart,
+            shutdown: Shutdown::WORKER,
+            significant: false,
+            options: SpawnOptions::new(),
+            launch: Box::new(launch),
+        }
+    }
+}
+
 impl<H> Child<H> {
+    pub(crate) fn into_parts(self) -> (Spec, H) {
+        (self.spec, self.handle)
+    }
+
     pub(crate) fn supervisor(
         id: ChildId,
         handle: H,
@@ -100,8 +175,10 @@ impl<H> Child<H> {
     ) -> Self {
         let spec = Spec {
             id,
+            kind: ChildKind::Supervisor,
             restart: Restart::Permanent,
             shutdown: Shutdown::Infinity,
+            significant: false,
             options,
             launch: Box::new(launch),
         };
@@ -121,6 +198,13 @@ impl<H> Child<H> {
     /// How it is stopped.
     pub fn shutdown(mut self, shutdown: Shutdown) -> Self {
         self.spec.shutdown = shutdown;
+        self
+    }
+
+    /// Its end may end its supervisor, see [`AutoShutdown`](crate::AutoShutdown). Not for permanent children, nor under
+    /// a supervisor without auto shutdown: [`SpecError::Significant`](crate::SpecError::Significant).
+    pub fn significant(mut self) -> Self {
+        self.spec.significant = true;
         self
     }
 
@@ -173,11 +257,25 @@ impl From<usize> for ChildId {
     }
 }
 
+impl<M> From<&ChildRef<M>> for ChildId {
+    /// The child that has this address; none if the address is of one process that is no child.
+    fn from(child: &ChildRef<M>) -> Self {
+        ChildId::of_address(child.tag())
+    }
+}
+
+impl From<&ChildId> for ChildId {
+    fn from(id: &ChildId) -> Self {
+        id.clone()
+    }
+}
+
 impl fmt::Display for ChildId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Id::Text(text) => f.write_str(text),
             Id::Number(number) => write!(f, "{number}"),
+            Id::Address(_) => f.write_str("(by address)"),
         }
     }
 }
@@ -187,6 +285,7 @@ impl fmt::Debug for ChildId {
         match &self.0 {
             Id::Text(text) => write!(f, "{text:?}"),
             Id::Number(number) => write!(f, "{number}"),
+            Id::Address(_) => f.write_str("(by address)"),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::{error::Error, fmt, sync::Arc};
 
 use whitebeam_actor::{CallError, ExitReason, StartError};
 
-use crate::{ChildId, partitions};
+use crate::{AutoShutdown, ChildId, Restart, partitions};
 
 /// What is wrong with the description of a supervisor or a child. Found before anything is started,
 /// and given as [`StartError::Invalid`].
@@ -27,6 +27,17 @@ pub enum SpecError {
     ZeroPeriod,
     /// A child that is to be restarted keeps no arguments.
     NoArgs(ChildId),
+    /// Two children of one supervisor have this id.
+    DuplicateId(ChildId),
+    /// A child cannot be significant with these settings.
+    Significant {
+        /// Which child.
+        id: ChildId,
+        /// When it is restarted: not `Permanent` if it is significant.
+        restart: Restart,
+        /// What its supervisor does: not `Never` if it has a significant child.
+        auto_shutdown: AutoShutdown,
+    },
 }
 
 impl fmt::Display for SpecError {
@@ -51,6 +62,15 @@ impl fmt::Display for SpecError {
                 f,
                 "child `{id}` was made with `Child::temporary`, which keeps no arguments for a restart; \
                  make it with `Child::new` or `Child::from_fn`"
+            ),
+            SpecError::DuplicateId(id) => {
+                write!(f, "two children have the id `{id}`; give each its own")
+            }
+            SpecError::Significant { id, restart, auto_shutdown } => write!(
+                f,
+                "child `{id}` is significant, its restart is {restart:?} and its supervisor's auto shutdown \
+                 {auto_shutdown:?}; that needs `Transient` or `Temporary`, and `AnySignificant` or \
+                 `AllSignificant`"
             ),
         }
     }
@@ -90,12 +110,103 @@ impl Error for ChildFailed {
     }
 }
 
+/// A child did not start. With it, as [`ExitReason::ShutdownWith`], a [`Supervisor`](crate::Supervisor) ends whose
+/// children could not all be started; the others were stopped. And [`start_child`](crate::SupervisorRef::start_child)
+/// fails with it, as an [`ExitReason::Error`].
+///
+/// `error` is the child's own: if that is a supervisor, there is another one in it, down to who has caused it.
+///
+/// ```
+/// use whitebeam_actor::{Actor, Context, ExitReason, Runtime, StartError};
+/// use whitebeam_supervisor::{FailedToStart, Supervisor};
+///
+/// struct Db;
+///
+/// impl Actor for Db {
+///     type Args = ();
+///     type Msg = ();
+///     async fn init((): (), _cx: &mut Context<Self>) -> Result<Self, ExitReason> {
+///         Err(ExitReason::custom("no database"))
+///     }
+/// #   async fn handle(&mut self, (): (), _: &mut Context<Self>) -> Result<(), ExitReason> { Ok(()) }
+/// }
+///
+/// let rt = Runtime::simulated(1)?;
+/// rt.block_on(async {
+///     let mut storage = Supervisor::one_for_one();
+///     storage.child::<Db>("db", ());
+///     let mut tree = Supervisor::one_for_one();
+///     tree.nest("storage", storage);
+///     let error = tree.start(&rt).await.unwrap_err();
+///     let StartError::Exit(reason) = error else { panic!("{error}") };
+///     let failed = reason.downcast_ref::<FailedToStart>().expect("a child's failure");
+///     assert_eq!(failed.id, "storage".into());
+///     assert_eq!(failed.cause().map(|cause| cause.id.clone()), Some("db".into()));
+///     assert!(failed.to_string().contains("no database"));
+/// });
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct FailedToStart {
+    /// The child's id in its spec.
+    pub id: ChildId,
+    /// Why.
+    pub error: StartError,
+}
+
+impl FailedToStart {
+    pub(crate) fn new(id: ChildId, error: StartError) -> Self {
+        FailedToStart { id, error }
+    }
+
+    /// The failure of a nested supervisor's child that has caused this one, if there is one.
+    pub fn cause(&self) -> Option<&FailedToStart> {
+        match &self.error {
+            StartError::Exit(reason) => reason.downcast_ref(),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for FailedToStart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.cause() {
+            Some(cause) => write!(f, "child `{}` failed to start: {cause}", self.id),
+            None => write!(f, "child `{}` failed to start: {}", self.id, self.error),
+        }
+    }
+}
+
+/// As [`Display`](fmt::Display): values in reasons are printed by their `Debug`.
+impl fmt::Debug for FailedToStart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Error for FailedToStart {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self.cause() {
+            Some(cause) => Some(cause),
+            // The error's own text is part of this one's.
+            None => self.error.source(),
+        }
+    }
+}
+
 /// Why a supervisor did not do what it was asked to do with a child.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum ChildError {
     /// It has no such child, or has it no more.
     NotFound,
+    /// The child runs: end it first.
+    Running,
+    /// The child is being restarted: end it first.
+    ChildRestarting,
+    /// The child did not start. Its spec is kept.
+    Start(StartError),
     /// The supervisor has ended.
     NoSupervisor,
     /// The supervisor is being restarted, or not started yet.
@@ -121,6 +232,11 @@ impl fmt::Display for ChildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ChildError::NotFound => f.write_str("the supervisor has no such child"),
+            ChildError::Running => f.write_str("the child runs; terminate it first"),
+            ChildError::ChildRestarting => {
+                f.write_str("the child is being restarted; terminate it first")
+            }
+            ChildError::Start(error) => write!(f, "the child did not start: {error}"),
             ChildError::NoSupervisor => f.write_str("the supervisor has ended"),
             ChildError::Restarting => f.write_str("the supervisor is being restarted; try again"),
             ChildError::Full => f.write_str("the supervisor's mailbox is full; try again"),
@@ -131,4 +247,12 @@ impl fmt::Display for ChildError {
     }
 }
 
-impl Error for ChildError {}
+impl Error for ChildError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            // The error's own text is part of this one's.
+            ChildError::Start(error) => error.source(),
+            _ => None,
+        }
+    }
+}

@@ -2,6 +2,7 @@
 //!
 //! | supervisor | children | stops them |
 //! | --- | --- | --- |
+//! | [`Supervisor`] | of any kinds, each by its id, started in order | in reverse order |
 //! | [`DynamicSupervisor`] | any number of one kind, started and ended at run time | all at once |
 //! | [`PartitionSupervisor`] | a fixed number of one spec, found by a key | all at once |
 //! | [`PartitionedDynamic`] | dynamic supervisors in partitions: two tiers | both tiers at once |
@@ -55,22 +56,27 @@ mod partitions;
 mod policy;
 mod route;
 mod start_tree;
+mod supervisor;
 
-pub use child::{Child, ChildId, Nested};
+pub use child::{Child, ChildId, ChildKind, Nested};
 pub use dynamic::{DynamicRef, DynamicSupervisor, StartMany, TerminateChild};
-pub use error::{ChildError, ChildFailed, SpecError};
+pub use error::{ChildError, ChildFailed, FailedToStart, SpecError};
 pub use intensity::Intensity;
 pub use partition::{PartitionRef, PartitionSupervisor};
 pub use partitioned::{PartitionedDynamic, PartitionedRef};
 pub use partitions::{CHILDREN_PER_PARTITION, PARTITIONS_VARIABLE, Partitions};
-pub use policy::{Restart, Shutdown};
+pub use policy::{AutoShutdown, Restart, Shutdown};
 pub use start_tree::StartTree;
+pub use supervisor::{
+    ChildCounts, ChildEntry, ChildSpec, ChildState, Supervisor, SupervisorFn, SupervisorRef,
+};
 
 /// What most programs with supervisors use.
 pub mod prelude {
     pub use crate::{
-        Child, ChildError, DynamicRef, DynamicSupervisor, Intensity, PartitionRef,
+        AutoShutdown, Child, ChildError, DynamicRef, DynamicSupervisor, Intensity, PartitionRef,
         PartitionSupervisor, PartitionedDynamic, PartitionedRef, Partitions, Restart, Shutdown,
+        Supervisor, SupervisorRef,
     };
     pub use whitebeam_actor::ChildRef;
 }

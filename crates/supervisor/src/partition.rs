@@ -7,8 +7,8 @@ use std::{fmt, sync::Arc};
 
 use parking_lot::Mutex;
 use whitebeam_actor::{
-    Actor, Answered, CallError, ChildSlot, Context, Handle, SpawnOptions, StartError, StartInfo,
-    oneshot,
+    Actor, Answered, CallError, ChildSlot, ChildTag, Context, Handle, SpawnOptions, StartError,
+    StartInfo, oneshot,
 };
 
 pub use self::handle::PartitionRef;
@@ -16,8 +16,8 @@ use self::handle::Table;
 pub(crate) use self::process::Partitioned;
 use self::process::{Event, Tree};
 use crate::{
-    Child, ChildId, Intensity, Nested, Partitions, Restart, SpecError, StartTree,
-    child::{Launch, Launched, Sealed, launch_child},
+    AutoShutdown, Child, ChildId, Intensity, Nested, Partitions, Restart, SpecError, StartTree,
+    child::{Launch, Launched, Parent, Sealed, launch_child},
 };
 
 /// The spec of a supervisor with `n` children, its partitions, made by one function of their index:
@@ -153,6 +153,13 @@ where
     for index in 0..count {
         let mut child = make(index);
         let spec = &mut child.spec;
+        if spec.significant {
+            return Err(SpecError::Significant {
+                id: spec.id.clone(),
+                restart: spec.restart,
+                auto_shutdown: AutoShutdown::Never,
+            });
+        }
         spec.launch.prepare(&spec.id, spec.restart, rt)?;
         handles.push(child.handle().clone());
         specs.push(child.spec);
@@ -163,7 +170,7 @@ where
 
 /// The supervisor says so when its last child has started. If one fails it ends, and the reason comes
 /// instead.
-async fn children_started(answer: Answered<()>) -> Result<(), StartError> {
+pub(crate) async fn children_started(answer: Answered<()>) -> Result<(), StartError> {
     match answer.await {
         Ok(()) => Ok(()),
         Err(CallError::Exit(reason)) => Err(StartError::Exit(reason)),
@@ -192,7 +199,7 @@ impl<H: Clone + Send + Sync + 'static> Launch for NestedPartitions<H> {
 
     fn launch(
         &mut self,
-        cx: &mut Context<Partitioned>,
+        parent: Parent<'_>,
         options: SpawnOptions,
         info: Option<StartInfo>,
     ) -> Launched {
@@ -202,7 +209,7 @@ impl<H: Clone + Send + Sync + 'static> Launch for NestedPartitions<H> {
         };
         let (ack, started) = oneshot();
         let Launched { key, ready } =
-            launch_child::<Partitioned>(cx, &self.slot, (tree, Some(ack)), options, info);
+            launch_child::<Partitioned>(parent, &self.slot, (tree, Some(ack)), options, info);
         let ready = Box::pin(async {
             ready.await?;
             children_started(started).await
@@ -212,6 +219,17 @@ impl<H: Clone + Send + Sync + 'static> Launch for NestedPartitions<H> {
 
     fn gone(&self) {
         self.slot.gone();
+        if let Some(tree) = &self.tree {
+            tree.children.lock().iter().for_each(|child| child.launch.gone());
+        }
+    }
+
+    fn tag(&self) -> ChildTag {
+        self.slot.tag()
+    }
+
+    fn actor(&self) -> &'static str {
+        std::any::type_name::<Partitioned>()
     }
 }
 

@@ -9,12 +9,13 @@ use std::{error::Error, fmt};
 /// | `Reject` | is refused: [`SendFailure::Full`], [`CallError::Full`] | comes back |
 /// | `DropNewest` | is not told; a caller: [`CallError::Full`] | is dropped and counted |
 /// | `DropOldest` | is not told | takes the place of the oldest, which is dropped and counted; its caller: [`CallError::Full`] |
-/// | `Exit` | is refused, as by `Reject` | comes back, and the receiver ends with [`ExitReason::MailboxOverflow`] |
+/// | `Exit` | is refused, as by `Reject` | comes back, and the receiver ends with [`MailboxOverflow`] |
 ///
 /// Who is ready to wait, by [`cast_wait`](crate::ActorRef::cast_wait) or
 /// [`Call::wait_for_room`](crate::Call::wait_for_room), waits for room whatever the policy is. While somebody waits,
 /// others find the mailbox full.
 ///
+/// [`MailboxOverflow`]: crate::ExitReason::MailboxOverflow
 /// [`SpawnOptions::bounded`]: crate::SpawnOptions::bounded
 /// [`SendFailure::Full`]: crate::SendFailure::Full
 /// [`CallError::Full`]: crate::CallError::Full
@@ -29,7 +30,7 @@ pub enum Overflow {
     /// sender: a destructor that casts to the same mailbox drops the next one there, and so on.
     DropOldest,
     /// The sender is refused, and the receiver ends as by an exit signal that cannot be trapped: at once, without
-    /// `terminate`, with [`ExitReason::MailboxOverflow`].
+    /// `terminate`, with [`MailboxOverflow`](crate::ExitReason::MailboxOverflow).
     Exit,
 }
 

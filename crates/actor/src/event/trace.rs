@@ -13,7 +13,10 @@ use tracing_core::{
 };
 
 use super::RuntimeEvent;
-use crate::{CrashReport, ExitReason, MailboxLevel, Name, Pid, StuckHandler, crash};
+use crate::{
+    CrashReport, ExitReason, MailboxLevel, Name, Pid, StuckHandler, SupervisorContext,
+    SupervisorReport, crash,
+};
 
 /// One kind of event: its place in the program as `tracing` knows it.
 macro_rules! kind {
@@ -117,6 +120,51 @@ kind!(
     ["message", "pid", "name", "label", "actor", "len", "watermark", "suppressed",]
 );
 
+kind!(
+    PROGRESS,
+    PROGRESS_META,
+    "progress",
+    "whitebeam::supervisor",
+    DEBUG,
+    ["message", "supervisor", "name", "label", "child", "pid", "reason",]
+);
+
+kind!(
+    START_ERROR,
+    START_ERROR_META,
+    "start_error",
+    "whitebeam::supervisor",
+    ERROR,
+    ["message", "supervisor", "name", "label", "child", "pid", "reason",]
+);
+
+kind!(
+    CHILD_TERMINATED,
+    CHILD_TERMINATED_META,
+    "child_terminated",
+    "whitebeam::supervisor",
+    ERROR,
+    ["message", "supervisor", "name", "label", "child", "pid", "reason",]
+);
+
+kind!(
+    SHUTDOWN_ERROR,
+    SHUTDOWN_ERROR_META,
+    "shutdown_error",
+    "whitebeam::supervisor",
+    ERROR,
+    ["message", "supervisor", "name", "label", "child", "pid", "reason",]
+);
+
+kind!(
+    SHUTDOWN,
+    SHUTDOWN_META,
+    "shutdown",
+    "whitebeam::supervisor",
+    ERROR,
+    ["message", "supervisor", "name", "label", "child", "pid", "reason",]
+);
+
 /// Whether a subscriber wants this kind.
 fn is_wanted(site: &'static DefaultCallsite) -> bool {
     let interest = site.interest();
@@ -136,6 +184,21 @@ pub(crate) fn wants_stuck() -> bool {
     is_wanted(&STUCK)
 }
 
+fn site_of(context: SupervisorContext) -> &'static DefaultCallsite {
+    match context {
+        SupervisorContext::Progress => &PROGRESS,
+        SupervisorContext::StartError => &START_ERROR,
+        SupervisorContext::ChildTerminated => &CHILD_TERMINATED,
+        SupervisorContext::ShutdownError => &SHUTDOWN_ERROR,
+        SupervisorContext::Shutdown => &SHUTDOWN,
+    }
+}
+
+/// Whether a subscriber will be told of what supervisors report.
+pub(crate) fn wants_supervision(context: SupervisorContext) -> bool {
+    is_wanted(site_of(context))
+}
+
 /// Tells the subscriber.
 pub(crate) fn emit(event: &RuntimeEvent) {
     match event {
@@ -144,6 +207,7 @@ pub(crate) fn emit(event: &RuntimeEvent) {
         RuntimeEvent::HandlerReturned(handler) => stuck(&RETURNED, handler),
         RuntimeEvent::MailboxHigh(level) => mailbox(&HIGH, level, "long"),
         RuntimeEvent::MailboxLow(level) => mailbox(&LOW, level, "short again"),
+        RuntimeEvent::Supervisor(report) => supervisor(site_of(report.context), report),
     }
 }
 
@@ -250,10 +314,44 @@ fn mailbox(site: &'static DefaultCallsite, level: &MailboxLevel, now: &str) {
     );
 }
 
+fn supervisor(site: &'static DefaultCallsite, report: &SupervisorReport) {
+    if !is_wanted(site) {
+        return;
+    }
+    let (message, own, pid) =
+        (display(report), display(report.supervisor), report.pid.map(display));
+    let text = |name: &Option<Name>| name.as_ref().map(crash::name_of);
+    let (name, label) = (text(&report.name), text(&report.label));
+    let reason = report.reason.as_ref().map(crash::text_of);
+    let reason = reason.as_deref();
+    dispatch(
+        site.metadata(),
+        [
+            Some(&message),
+            Some(&own),
+            name.as_ref().map(|name| name as &dyn Value),
+            label.as_ref().map(|label| label as &dyn Value),
+            Some(&report.child.as_str()),
+            pid.as_ref().map(|pid| pid as &dyn Value),
+            reason.as_ref().map(|reason| reason as &dyn Value),
+        ],
+    );
+}
+
 /// The kinds, for the test that holds `docs/events.md` to them.
 #[cfg(test)]
-static KINDS: [&Metadata<'static>; 5] =
-    [&CRASH_META, &STUCK_META, &RETURNED_META, &HIGH_META, &LOW_META];
+static KINDS: [&Metadata<'static>; 10] = [
+    &CRASH_META,
+    &STUCK_META,
+    &RETURNED_META,
+    &HIGH_META,
+    &LOW_META,
+    &PROGRESS_META,
+    &START_ERROR_META,
+    &CHILD_TERMINATED_META,
+    &SHUTDOWN_ERROR_META,
+    &SHUTDOWN_META,
+];
 
 #[cfg(all(test, not(loom)))]
 mod tests {

@@ -1,13 +1,53 @@
 //! How a child is started: whatever it is, by the supervisor of a fixed set of children.
 
-use std::{future::Future, pin::Pin};
+use std::{future::Future, pin::Pin, sync::Arc};
 
+use parking_lot::Mutex;
 use whitebeam_actor::{
-    Actor, ActorRef, ChildKey, ChildRef, ChildSlot, Context, Handle, SpawnOptions, Start,
-    StartError, StartInfo, oneshot,
+    Actor, ActorRef, ChildKey, ChildRef, ChildSlot, ChildTag, Context, ExitReason, Handle, Mailbox,
+    SpawnOptions, Start, StartError, StartInfo, StartReply, oneshot,
 };
 
-use crate::{ChildId, Restart, SpecError, partition::Partitioned};
+use crate::{ChildId, Restart, SpecError, partition::Partitioned, supervisor::Supervising};
+
+/// The supervisor that a child is started by.
+pub(crate) enum Parent<'a> {
+    Partitions(&'a mut Context<Partitioned>),
+    Tree(&'a mut Context<Supervising>),
+}
+
+impl Parent<'_> {
+    fn spawn<A: Actor>(
+        &mut self,
+        args: A::Args,
+        options: SpawnOptions,
+        info: Option<StartInfo>,
+        ack: StartReply<A::Msg>,
+    ) -> Option<(ChildKey, ActorRef<A::Msg>)> {
+        match self {
+            Parent::Partitions(cx) => cx.spawn_child::<A>(args, options, info, Some(ack)),
+            Parent::Tree(cx) => cx.spawn_child::<A>(args, options, info, Some(ack)),
+        }
+    }
+
+    fn spawn_fn<M, F, Fut>(
+        &mut self,
+        f: F,
+        options: SpawnOptions,
+        info: Option<StartInfo>,
+        ack: StartReply<M>,
+    ) -> Option<(ChildKey, ActorRef<M>)>
+    where
+        M: Send + 'static,
+        F: FnOnce(Mailbox<M>) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<(), ExitReason>> + Send + 'static,
+    {
+        match self {
+            Parent::Partitions(cx) => cx.spawn_child_fn(f, options, info, Some(ack)),
+            Parent::Tree(cx) => cx.spawn_child_fn(f, options, info, Some(ack)),
+        }
+    }
+}
 
 /// Ready when a child has started, with all that it starts itself; or the reason why it has not.
 pub(crate) type Ready = Pin<Box<dyn Future<Output = Result<(), StartError>> + Send>>;
@@ -30,16 +70,22 @@ pub(crate) trait Launch: Send {
     /// Checks the spec and all below it, before anything is started.
     fn prepare(&mut self, id: &ChildId, restart: Restart, rt: &Handle) -> Result<(), SpecError>;
 
-    /// Starts the next incarnation as a child of `cx`; from now on the handle leads to it.
+    /// Starts the next incarnation as a child of `parent`; from now on the handle leads to it.
     fn launch(
         &mut self,
-        cx: &mut Context<Partitioned>,
+        parent: Parent<'_>,
         options: SpawnOptions,
         info: Option<StartInfo>,
     ) -> Launched;
 
-    /// There will be no incarnation any more.
+    /// There will be no incarnation any more, unless somebody asks for one.
     fn gone(&self);
+
+    /// Which child this is.
+    fn tag(&self) -> ChildTag;
+
+    /// Of what type its process is.
+    fn actor(&self) -> &'static str;
 }
 
 /// A child that has started when its `init` is done.
@@ -86,12 +132,12 @@ impl<A: Actor> Launch for ActorChild<A> {
 
     fn launch(
         &mut self,
-        cx: &mut Context<Partitioned>,
+        parent: Parent<'_>,
         options: SpawnOptions,
         info: Option<StartInfo>,
     ) -> Launched {
         match (self.args)() {
-            Some(args) => launch_child::<A>(cx, &self.slot, args, options, info),
+            Some(args) => launch_child::<A>(parent, &self.slot, args, options, info),
             // A temporary child of a supervisor that was restarted: it had its one start.
             None => Launched::refused(StartError::Ignore),
         }
@@ -100,18 +146,82 @@ impl<A: Actor> Launch for ActorChild<A> {
     fn gone(&self) {
         self.slot.gone();
     }
+
+    fn tag(&self) -> ChildTag {
+        self.slot.tag()
+    }
+
+    fn actor(&self) -> &'static str {
+        std::any::type_name::<A>()
+    }
+}
+
+/// A process in the process form: it has started when it begins.
+pub(crate) struct ProcessChild<M, F> {
+    /// Called in the new process, by one incarnation at a time.
+    body: Arc<Mutex<F>>,
+    slot: ChildSlot<M>,
+}
+
+impl<M, F> ProcessChild<M, F> {
+    pub(crate) fn new(body: F) -> Self {
+        ProcessChild { body: Arc::new(Mutex::new(body)), slot: ChildSlot::new() }
+    }
+
+    pub(crate) fn handle(&self) -> ChildRef<M> {
+        self.slot.child()
+    }
+}
+
+impl<M, F, Fut> Launch for ProcessChild<M, F>
+where
+    M: Send + 'static,
+    F: Fn(Mailbox<M>) -> Fut + Send + 'static,
+    Fut: Future<Output = Result<(), ExitReason>> + Send + 'static,
+{
+    fn prepare(&mut self, _: &ChildId, _: Restart, _: &Handle) -> Result<(), SpecError> {
+        Ok(())
+    }
+
+    fn launch(
+        &mut self,
+        mut parent: Parent<'_>,
+        options: SpawnOptions,
+        info: Option<StartInfo>,
+    ) -> Launched {
+        let body = Arc::clone(&self.body);
+        let (ack, answer) = oneshot();
+        let f = move |mailbox| (*body.lock())(mailbox);
+        let key = parent.spawn_fn(f, options, info, ack).map(|(key, child)| {
+            self.slot.set(child);
+            key
+        });
+        Launched { key, ready: Box::pin(async { Start::answered(answer).await.map(drop) }) }
+    }
+
+    fn gone(&self) {
+        self.slot.gone();
+    }
+
+    fn tag(&self) -> ChildTag {
+        self.slot.tag()
+    }
+
+    fn actor(&self) -> &'static str {
+        std::any::type_name::<F>()
+    }
 }
 
 /// Starts a child and puts it into its slot.
 pub(crate) fn launch_child<A: Actor>(
-    cx: &mut Context<Partitioned>,
+    mut parent: Parent<'_>,
     slot: &ChildSlot<A::Msg>,
     args: A::Args,
     options: SpawnOptions,
     info: Option<StartInfo>,
 ) -> Launched {
     let (ack, answer) = oneshot::<Result<ActorRef<A::Msg>, StartError>>();
-    let spawned = cx.spawn_child::<A>(args, options, info, Some(ack));
+    let spawned = parent.spawn::<A>(args, options, info, ack);
     let key = spawned.map(|(key, child)| {
         slot.set(child);
         key

@@ -236,10 +236,8 @@ impl<A: Actor> Dynamic<A> {
             return;
         }
         cx.exit(pid, self.plan.shutdown.signal());
-        let timer = match self.plan.shutdown {
-            Shutdown::After(time) => Some(cx.send_after(time, Request::TimeOver(key, pid))),
-            Shutdown::BrutalKill | Shutdown::Infinity => None,
-        };
+        let time = self.plan.shutdown.limit();
+        let timer = time.map(|time| cx.send_after(time, Request::TimeOver(key, pid)));
         self.stopping.insert(key, Stopping { waiting: vec![reply], timer });
     }
 

@@ -3,7 +3,9 @@
 //! # Start
 //! 1. `init` starts all children and is done: each child's own `init` runs in it.
 //! 2. Each child's outcome comes as a message. The first failure ends the supervisor, which stops the
-//!    others; who started it is told the reason when it is gone, since the reply goes with its state.
+//!    others; who started it is told the reason when it is gone, since the reply goes with its state. A child's end
+//!    may come before its outcome, and waits for it: a nested supervisor's process has started before its
+//!    children have, and only the outcome knows the cause of their failure.
 //! 3. When the last has started, who started the supervisor is told.
 //!
 //! No handler is suspended, so that a shutdown acts also while children are starting.
@@ -21,7 +23,7 @@ use whitebeam_actor::{
 
 use crate::{
     ChildFailed, Intensity, Shutdown,
-    child::{Launched, Spec},
+    child::{Launched, Parent, Spec},
     guard,
     intensity::History,
 };
@@ -55,11 +57,15 @@ pub(crate) struct Partitioned {
     ack: Option<Reply<()>>,
 }
 
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Default)]
 struct Running {
     key: Option<ChildKey>,
     /// Its starts so far.
     attempt: u32,
+    /// The outcome of its first start has come.
+    has_started: bool,
+    /// Its end, which has come before that.
+    ended: Option<ChildDown>,
 }
 
 impl Actor for Partitioned {
@@ -95,8 +101,10 @@ impl Actor for Partitioned {
         Ok(this)
     }
 
-    async fn handle(&mut self, event: Event, _cx: &mut Context<Self>) -> Result<(), ExitReason> {
+    async fn handle(&mut self, event: Event, cx: &mut Context<Self>) -> Result<(), ExitReason> {
         let Event::Started(index, outcome) = event else { return Ok(()) };
+        self.children[index].has_started = true;
+        let ended = self.children[index].ended.take();
         match outcome {
             Ok(()) => {}
             // Kept without a process.
@@ -111,6 +119,9 @@ impl Actor for Partitioned {
             && let Some(ack) = self.ack.take()
         {
             ack.send(());
+        }
+        if let Some(down) = ended {
+            self.ended(index, down, cx);
         }
         Ok(())
     }
@@ -150,9 +161,10 @@ impl Partitioned {
         let mut children = self.tree.children.lock();
         let spec = &mut children[index];
         let options = spec.options.clone();
-        let launched = guard::call(|| spec.launch.launch(cx, options, info))?;
+        let launched = guard::call(|| spec.launch.launch(Parent::Partitions(cx), options, info))?;
         drop(children);
-        self.children[index] = Running { key: launched.key, attempt };
+        let child = &mut self.children[index];
+        (child.key, child.attempt) = (launched.key, attempt);
         if let Some(key) = launched.key {
             if key.index() >= self.index_of.len() {
                 self.index_of.resize(key.index() + 1, index);
@@ -164,12 +176,18 @@ impl Partitioned {
 
     fn child_down(&mut self, down: ChildDown, cx: &mut Context<Self>) {
         let Some(&index) = self.index_of.get(down.key.index()) else { return };
-        let Running { attempt, .. } = self.children[index];
-        self.children[index].key = None;
-        if !down.started && attempt == 1 {
-            // Its outcome comes as a message.
-            return;
+        let child = &mut self.children[index];
+        child.key = None;
+        if child.has_started {
+            self.ended(index, down, cx);
+        } else {
+            child.ended = Some(down);
         }
+    }
+
+    /// A child has ended whose first start is over.
+    fn ended(&mut self, index: usize, down: ChildDown, cx: &mut Context<Self>) {
+        let attempt = self.children[index].attempt;
         let restart = self.tree.children.lock()[index].restart;
         if !restart.applies(attempt, &down) {
             return self.tree.children.lock()[index].launch.gone();

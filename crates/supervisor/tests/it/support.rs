@@ -3,66 +3,30 @@
 mod log;
 mod worker;
 
-use std::{future::Future, pin::pin, sync::Once, time::Duration};
+use std::{future::Future, sync::Once, time::Duration};
 
-use futures_util::future::{Either, select};
-use whitebeam_actor::{ActorRef, ExitReason, Handle, Runtime, Target};
+use whitebeam_actor::{ActorRef, ExitReason, Handle, Target};
+use whitebeam_testkit::{Everywhere, Sim};
 
 pub(crate) use self::log::{Event, Gate, Log};
 pub(crate) use self::worker::{Msg, Plain, Setup, Tidy};
 
-/// Seeds of the simulated runs.
-const SEEDS: std::ops::Range<u64> = 0..8;
-
-/// Runs a test on one worker, on four, and in virtual time for each of some seeds. What a test leaves must
-/// end when it is told, and no panic may have left an actor.
+/// Runs a test in virtual time in many orders, on one worker and on four.
+#[track_caller]
 pub(crate) fn everywhere<F: Future<Output = ()>>(test: impl Fn(Handle) -> F) {
-    threaded(&test);
-    simulated(&test);
+    whitebeam_testkit::everywhere(test);
 }
 
 /// Runs a test on one worker and on four.
+#[track_caller]
 pub(crate) fn threaded<F: Future<Output = ()>>(test: impl Fn(Handle) -> F) {
-    let longest = Duration::from_secs(60);
-    for workers in [1, 4] {
-        let rt = Runtime::builder().workers(workers).build().expect("threads to start");
-        run(&rt, &test, longest, &format!("{workers} workers"));
-    }
+    Everywhere::new().only_threaded().run(test);
 }
 
 /// Runs a test in virtual time.
+#[track_caller]
 pub(crate) fn simulated<F: Future<Output = ()>>(test: impl Fn(Handle) -> F) {
-    // Virtual: it costs nothing to be generous, but for loops that look again and again.
-    let longest = Duration::from_secs(600);
-    for seed in SEEDS {
-        let rt = Runtime::simulated(seed).expect("a tag for pids");
-        run(&rt, &test, longest, &format!("seed {seed}"));
-    }
-}
-
-fn run<F: Future<Output = ()>>(
-    rt: &Runtime,
-    test: impl Fn(Handle) -> F,
-    longest: Duration,
-    place: &str,
-) {
-    rt.block_on(async {
-        // No test comes near: it is met when something hangs, and names the place.
-        let late = rt.sleep(longest);
-        if let Either::Right(_) = select(pin!(test(rt.handle())), late).await {
-            let left = rt.processes();
-            panic!(
-                "the test waited for {longest:?} on {place}; {} processes: {:?}",
-                left.len(),
-                left.first()
-            );
-        }
-        let report = rt.shutdown(Duration::from_secs(20)).await;
-        assert!(report.is_clean(), "left on {place}: {report}");
-        assert_eq!(rt.processes().len(), 0, "processes left on {place}");
-    });
-    let panics: u64 = rt.metrics().iter().map(|worker| worker.panics).sum();
-    assert_eq!(panics, 0, "panics that left a run on {place}");
+    Sim::new().seeds(16).run(|rt| test(rt.handle()));
 }
 
 /// Sends an exit signal from outside, and waits for the end that follows from it.

@@ -1,0 +1,82 @@
+//! A supervisor as a child of another one.
+
+use std::sync::Arc;
+
+use whitebeam_actor::{ChildSlot, ChildTag, Handle, SpawnOptions, StartError, StartInfo, oneshot};
+
+use super::{
+    Supervising, Supervisor, SupervisorRef,
+    process::{Request, Source, Tree},
+};
+use crate::{
+    Child, ChildId, Nested, Restart, SpecError,
+    child::{Launch, Launched, Parent, Sealed, launch_child},
+    partition::children_started,
+};
+
+struct NestedTree {
+    /// Until it is checked, when the tree above is started.
+    spec: Option<Supervisor>,
+    tree: Option<Arc<Tree>>,
+    slot: ChildSlot<Request>,
+}
+
+impl Launch for NestedTree {
+    fn prepare(&mut self, _: &ChildId, _: Restart, rt: &Handle) -> Result<(), SpecError> {
+        if let Some(spec) = self.spec.take() {
+            self.tree = Some(spec.into_tree(rt)?);
+        }
+        Ok(())
+    }
+
+    fn launch(
+        &mut self,
+        parent: Parent<'_>,
+        options: SpawnOptions,
+        info: Option<StartInfo>,
+    ) -> Launched {
+        let Some(tree) = self.tree.clone() else {
+            // Not reached: what was not prepared is not launched.
+            return Launched::refused(StartError::ShuttingDown);
+        };
+        let (ack, started) = oneshot();
+        let Launched { key, ready } = launch_child::<Supervising>(
+            parent,
+            &self.slot,
+            (Source::Tree(tree), Some(ack)),
+            options,
+            info,
+        );
+        let ready = Box::pin(async {
+            ready.await?;
+            children_started(started).await
+        });
+        Launched { key, ready }
+    }
+
+    fn gone(&self) {
+        self.slot.gone();
+        if let Some(tree) = &self.tree {
+            tree.children.iter().for_each(|child| child.lock().launch.gone());
+        }
+    }
+
+    fn tag(&self) -> ChildTag {
+        self.slot.tag()
+    }
+
+    fn actor(&self) -> &'static str {
+        std::any::type_name::<Supervising>()
+    }
+}
+
+impl Nested for Supervisor {
+    type Handle = SupervisorRef;
+
+    fn into_child(mut self, id: ChildId, _: Sealed) -> Child<SupervisorRef> {
+        let options = std::mem::take(&mut self.options);
+        let launch = NestedTree { spec: Some(self), tree: None, slot: ChildSlot::new() };
+        let handle = SupervisorRef::new(launch.slot.child());
+        Child::supervisor(id, handle, options, launch)
+    }
+}
