@@ -40,8 +40,12 @@ FIGURES = {
     "shutdown": ["start_s", "shutdown_ms", "max_queue_len"],
     "idle": ["cpu_ms"],
     "overload": ["others_p99_us", "refused", "lost", "max_queue_len"],
+    "walk": ["ms_per_walk", "ns_per_actor", "slow_down_percent", "age_apart_p50_ms", "age_off_p50_ms"],
     "burst": ["rss_before_mib", "rss_peak_mib", "rss_after_mib", "back_after_s"],
 }
+
+# Figures that may be negative.
+DIFFERENCES = {"slow_down_percent", "rss_growth_mib"}
 
 
 def is_number(value):
@@ -58,7 +62,8 @@ def faults_of(line):
             yield f"{key} is {line[key]!r}, not a text"
     values = [line[key] for key in ("min", "median", "max")]
     if values != [None] * 3:
-        if not all(is_number(value) and value >= 0 for value in values):
+        may_be_less = line["figure"] in DIFFERENCES
+        if not all(is_number(value) and (may_be_less or value >= 0) for value in values):
             yield f"min, median, max are {values}"
         elif values != sorted(values):
             yield f"min, median, max are out of order: {values}"

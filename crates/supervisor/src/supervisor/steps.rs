@@ -73,7 +73,8 @@ impl Supervising {
     fn restart(&mut self, place: Place, cx: &mut Context<Self>) {
         if !self.restarts.allows(cx.runtime().uptime()) {
             self.report(SupervisorContext::Shutdown, place, cx);
-            self.leave(place);
+            // Whether it comes back is for who supervises this one: its address says so.
+            self.set(place, State::Stopped);
             return self.end(ExitReason::Shutdown, cx);
         }
         self.job = Some(Job::restart(self.tree.strategy, place, self.children.newest()));

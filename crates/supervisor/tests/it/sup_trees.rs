@@ -251,6 +251,29 @@ fn an_added_supervisor_that_fails_leaves_nothing() {
 
 /// A child's address goes on over restarts of the child and of supervisors above it, and ends with its spec.
 #[test]
+fn an_address_waits_for_the_supervisor_above_one_that_has_given_up() {
+    everywhere(|rt| async move {
+        let log = Log::new();
+        let mut inner = Supervisor::one_for_one().intensity(1, Duration::from_secs(5));
+        let worker = inner.child_with(child(1, &log));
+        let mut tree = Supervisor::one_for_one();
+        let _inner = tree.nest("inner", inner);
+        let root = tree.start(&rt).await.unwrap();
+        for _ in 0..4 {
+            let before = pid(&worker);
+            rt.exit(before, ExitReason::Kill);
+            while worker.current().is_none_or(|now| now.pid() == before) {
+                match worker.call(Msg::Who).await {
+                    Ok(_) | Err(CallError::Exit(_)) => {}
+                    Err(error) => assert!(error.is_retryable(), "{error}"),
+                }
+            }
+        }
+        stop(&rt, &root).await;
+    });
+}
+
+#[test]
 fn addresses_go_on_over_restarts_above() {
     everywhere(|rt| async move {
         let log = Log::new();
