@@ -267,6 +267,7 @@ fn an_address_waits_for_the_supervisor_above_one_that_has_given_up() {
                     Ok(_) | Err(CallError::Exit(_)) => {}
                     Err(error) => assert!(error.is_retryable(), "{error}"),
                 }
+                rt.sleep(Duration::from_micros(10)).await;
             }
         }
         stop(&rt, &root).await;
