@@ -552,10 +552,7 @@ impl Header {
         }
         // Taken first: a message that is pushed and taken between the two loads must not make the
         // difference negative. One that is pushed between them makes it longer by one, which is true.
-        let taken = self.taken.load(Ordering::Acquire);
-        let len = self.inbox.pushed().wrapping_sub(taken);
-        // A push that wraps the packed count adds to the overflow cell a moment later.
-        if len > u32::MAX / 2 { 0 } else { len }
+        self.inbox.length(self.taken.load(Ordering::Acquire))
     }
 
     /// The parent's pid, supervising or not. `None`: started by the runtime.
