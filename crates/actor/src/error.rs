@@ -1,6 +1,6 @@
 //! What can go wrong for who sends, calls, starts or builds.
 
-use std::{error::Error, fmt, sync::Arc};
+use std::{error::Error, fmt, io, sync::Arc};
 
 use crate::{CallPath, ExitReason, Name, PanicInfo, Pid, message::Refused};
 
@@ -167,6 +167,8 @@ pub enum BuildError {
     Scheduler(whitebeam_scheduler::BuildError),
     /// 4,095 runtimes of this program are alive; no tag is left that would tell pids apart.
     TooManyRuntimes,
+    /// The system gave no thread for the [walker](crate::Builder::walk_every). The workers were stopped.
+    Walker(io::Error),
 }
 
 impl<M> SendError<M> {
@@ -397,6 +399,9 @@ impl fmt::Display for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             BuildError::Scheduler(error) => write!(f, "runtime not built: {error}"),
+            BuildError::Walker(error) => {
+                write!(f, "runtime not built: no thread for the walker: {error}")
+            }
             BuildError::TooManyRuntimes => write!(
                 f,
                 "runtime not built: {} runtimes are alive in this program; drop some first",
@@ -410,6 +415,7 @@ impl Error for BuildError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             BuildError::Scheduler(error) => Some(error),
+            BuildError::Walker(error) => Some(error),
             BuildError::TooManyRuntimes => None,
         }
     }

@@ -23,7 +23,7 @@ mod trace;
 mod tree;
 mod walker;
 
-use std::{sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use whitebeam_sync::shim::{
     Mutex,
@@ -120,8 +120,9 @@ impl Inspection {
     }
 
     /// The runtime walks by itself.
-    pub(crate) fn walk_every(&self, shared: &Arc<Shared>, every: Duration) {
-        *self.walker.lock() = Some(Walker::start(shared, every));
+    pub(crate) fn walk_every(&self, shared: &Arc<Shared>, every: Duration) -> io::Result<()> {
+        *self.walker.lock() = Some(Walker::start(shared, every)?);
+        Ok(())
     }
 
     /// The workers are gone.
@@ -293,7 +294,10 @@ impl Handle {
     /// children, whose ends go ahead, or has a [priority lane](crate::SpawnOptions::priority_lane), only the lower bound is
     /// known. What was [kept](crate::Unread::keep) of an incarnation before
     /// counts from this one's start.
-    pub fn walker(&self, every: Duration) -> Walker {
+    ///
+    /// # Errors
+    /// The system gives no thread.
+    pub fn walker(&self, every: Duration) -> io::Result<Walker> {
         Walker::start(&self.shared().arc(), every)
     }
 

@@ -363,7 +363,7 @@ fn a_worker_whose_queue_does_not_move_is_found() {
 #[test]
 fn a_healthy_run_has_no_findings() {
     everywhere(|rt| async move {
-        let _walker = rt.walker(5 * MS);
+        let _walker = rt.walker(5 * MS).expect("a thread");
         let mut all = Vec::new();
         for _ in 0..20 {
             all.push(plain(&rt).await);

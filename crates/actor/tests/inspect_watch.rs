@@ -337,7 +337,7 @@ fn ages_lie_between_looks() {
         let process = plain(&rt).await;
         process.cast(hang(&events, ())).expect("it lives");
         events.hanging().await;
-        let walker = rt.walker(10 * MS);
+        let walker = rt.walker(10 * MS).expect("a thread");
         assert_eq!(walker.every(), 10 * MS);
         // Looks at 0, 10, 20 ..; a message at 13, 23, 33.
         rt.sleep(3 * MS).await;
@@ -376,7 +376,7 @@ fn ages_lie_between_looks() {
 #[test]
 fn ages_of_a_mailbox_that_moves_are_bounds_of_the_truth() {
     simulated(|rt| async move {
-        let _walker = rt.walker(7 * MS);
+        let _walker = rt.walker(7 * MS).expect("a thread");
         let process = plain(&rt).await;
         // The first look is before the first message.
         rt.sleep(MS).await;
@@ -448,7 +448,7 @@ fn a_walker_goes_on_when_no_worker_does() {
     let rt = Runtime::builder().workers(1).build().expect("a runtime");
     let (unblock, block) = std::sync::mpsc::channel::<()>();
     let process = rt.block_on(async { plain(&rt).await });
-    let _walker = rt.walker(MS);
+    let _walker = rt.walker(MS).expect("a thread");
     process
         .cast(now(move |_| {
             let _ = block.recv();

@@ -39,7 +39,7 @@ pub(super) fn measure(workers: usize, scale: f64) -> Result<Ages, Failure> {
     let slow: Vec<_> = (0..SLOW).map(|_| rt.spawn::<Slow>(())).collect();
     // A first look, before any message.
     let _ = rt.diagnose();
-    let walker = rt.walker(EVERY);
+    let walker = rt.walker(EVERY).map_err(Failure::system("starting the walker"))?;
     let mut stamps: Vec<Vec<Stamp>> = vec![Vec::new(); SLOW];
     let (mut apart, mut off, mut wrong) = (Vec::new(), Vec::new(), 0);
     for _ in 0..(ROUNDS * scale).max(ROUNDS_LEAST) as u64 {

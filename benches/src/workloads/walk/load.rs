@@ -37,7 +37,7 @@ pub(super) fn measure(rt: &Runtime, scale: f64) -> Result<Load, Failure> {
     }
     thread::sleep(span / 10);
     let alone = rate(rt, &busy, span)?;
-    let walker = rt.walker(EVERY);
+    let walker = rt.walker(EVERY).map_err(Failure::system("starting the walker"))?;
     let walked = rate(rt, &busy, span)?;
     let walks = walker.walks() as f64;
     drop(walker);

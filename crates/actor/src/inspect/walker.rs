@@ -32,7 +32,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    fmt,
+    fmt, io,
     sync::{Arc, Weak},
     time::Duration,
 };
@@ -389,15 +389,15 @@ pub struct Walker {
 }
 
 enum Engine {
-    /// A thread of its own, which goes on when no worker does. `None`: there was none to be had.
-    Thread { stop: Arc<AtomicBool>, thread: Option<Thread> },
+    /// A thread of its own, which goes on when no worker does.
+    Thread { stop: Arc<AtomicBool>, thread: Thread },
     /// In a simulation: a task. Dropped, it is cancelled.
     #[expect(dead_code, reason = "kept until it is dropped")]
     Task(Task<()>),
 }
 
 impl Walker {
-    pub(super) fn start(shared: &Arc<Shared>, every: Duration) -> Walker {
+    pub(super) fn start(shared: &Arc<Shared>, every: Duration) -> io::Result<Walker> {
         let weak = Arc::downgrade(shared);
         // A period of zero would never let time pass.
         let every = every.max(Duration::from_micros(1));
@@ -424,10 +424,10 @@ impl Walker {
                     thread::park_timeout(every);
                 }
             };
-            let started = thread::Builder::new().name("whitebeam-walk".to_owned()).spawn(walk);
-            Engine::Thread { stop, thread: started.ok().map(|join| join.thread().clone()) }
+            let started = thread::Builder::new().name("whitebeam-walk".to_owned()).spawn(walk)?;
+            Engine::Thread { stop, thread: started.thread().clone() }
         };
-        Walker { every, walks, engine }
+        Ok(Walker { every, walks, engine })
     }
 
     /// How often it looks.
@@ -457,9 +457,7 @@ impl Drop for Walker {
     fn drop(&mut self) {
         if let Engine::Thread { stop, thread } = &self.engine {
             stop.store(true, Ordering::Release);
-            if let Some(thread) = thread {
-                thread.unpark();
-            }
+            thread.unpark();
         }
     }
 }

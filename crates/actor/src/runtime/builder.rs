@@ -325,7 +325,8 @@ impl Builder {
     pub fn build_simulated(self, seed: u64) -> Result<Runtime, BuildError> {
         let rt = Runtime::simulation(Simulation::new(seed), None, self.settings)?;
         if let Some(every) = self.walk_every {
-            rt.shared().inspection().walk_every(rt.shared(), every);
+            let walks = rt.shared().inspection().walk_every(rt.shared(), every);
+            walks.map_err(BuildError::Walker)?;
         }
         Ok(rt)
     }
@@ -386,12 +387,14 @@ impl Builder {
             }
         };
         shared.set_scheduler(scheduler.handle().clone());
-        if let Some(every) = self.walk_every {
-            shared.inspection().walk_every(&shared, every);
-        }
         if cfg!(panic = "abort") {
             crate::warn_about_abort();
         }
-        Ok(Runtime { handle: Handle { shared }, engine: Engine::Threads(Some(scheduler)) })
+        let rt = Runtime { handle: Handle { shared }, engine: Engine::Threads(Some(scheduler)) };
+        if let Some(every) = self.walk_every {
+            let walks = rt.shared().inspection().walk_every(rt.shared(), every);
+            walks.map_err(BuildError::Walker)?;
+        }
+        Ok(rt)
     }
 }

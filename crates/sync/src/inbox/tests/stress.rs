@@ -161,8 +161,9 @@ fn no_more_come_through_a_gate_than_there_is_room_for() {
     let gate = Gate::new();
     let refused = AtomicU32::new(0);
     thread::scope(|scope| {
-        for sender in 0..SENDERS {
+        let senders = std::array::from_fn::<_, { SENDERS as usize }, _>(|sender| {
             let (owner, gate, refused, token) = (&owner, &gate, &refused, token.clone());
+            let sender = sender as u32;
             scope.spawn(move || {
                 for round in 0..ROUNDS {
                     let fresh = node(&MESSAGE, sender * PER_SENDER + round, &token);
@@ -182,7 +183,11 @@ fn no_more_come_through_a_gate_than_there_is_room_for() {
                     assert!(inside <= LIMIT + since, "{inside} are inside");
                     assert!(owner.push(fresh));
                 }
-            });
+            })
+        });
+        // Joined one by one, see above.
+        for sender in senders {
+            sender.join().unwrap();
         }
     });
     assert_eq!(owner.logged().len() as u32, SENDERS * ROUNDS);
