@@ -82,7 +82,7 @@
 //!
 //! # Checked by
 //!
-//! `tests/deadlocks.rs`: cases, races on threads. `tests/deadlocks_random.rs`: random programs, simulated and on threads,
+//! `tests/it/deadlocks.rs`: cases, races on threads. `tests/it/deadlocks_random.rs`: random programs, simulated and on threads,
 //! against a model that knows who waits for whom.
 #![expect(unsafe_code, reason = "the cell's frame and rarely used part are reached by pointer")]
 

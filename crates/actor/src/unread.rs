@@ -154,7 +154,8 @@ impl Unread {
     /// # Limits
     ///
     /// They are taken behind the release of the process's name: who starts the next incarnation not upon its DOWN or
-    /// EXIT, but because its name has become free, may be too early, and then the one after that has them. A start that
+    /// EXIT, but because its name has become free, or upon the DOWN of a monitor that was set when it had ended already,
+    /// may be too early, and then the one after that has them. A start that
     /// a [via](crate::Name::via) registry refuses counts as an incarnation. A request through a narrowed address that a
     /// body has refused by choice is kept as a message: its caller waits for the next incarnation or its own timeout.
     ///
