@@ -62,45 +62,33 @@ kind!(
     ]
 );
 
-kind!(
-    STUCK,
-    STUCK_META,
-    "handler_stuck",
-    "whitebeam::watchdog",
-    WARN,
-    [
-        "message",
-        "pid",
-        "name",
-        "label",
-        "actor",
-        "message_type",
-        "worker",
-        "since_s",
-        "held_s",
-        "message_name",
-    ]
-);
+/// What is told of a handler that holds its worker: of both kinds the same.
+macro_rules! handler {
+    ($site:ident, $meta:ident, $name:literal) => {
+        kind!(
+            $site,
+            $meta,
+            $name,
+            "whitebeam::watchdog",
+            WARN,
+            [
+                "message",
+                "pid",
+                "name",
+                "label",
+                "actor",
+                "message_type",
+                "worker",
+                "since_s",
+                "held_s",
+                "message_name",
+            ]
+        );
+    };
+}
 
-kind!(
-    RETURNED,
-    RETURNED_META,
-    "handler_returned",
-    "whitebeam::watchdog",
-    WARN,
-    [
-        "message",
-        "pid",
-        "name",
-        "label",
-        "actor",
-        "message_type",
-        "worker",
-        "since_s",
-        "held_s",
-        "message_name",
-    ]
-);
+handler!(STUCK, STUCK_META, "handler_stuck");
+handler!(RETURNED, RETURNED_META, "handler_returned");
 
 kind!(
     HIGH,

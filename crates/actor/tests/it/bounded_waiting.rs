@@ -569,15 +569,21 @@ impl Actor for Waits {
     }
 }
 
+/// One whose handler waits for the first reply, and has a message in its only place that will wait for the second.
+async fn waits_twice(rt: &Handle, overflow: Overflow) -> (ActorRef<Wait>, Reply<()>, Reply<()>) {
+    let options = SpawnOptions::new().bounded(1, overflow);
+    let waits = rt.with(options).start::<Waits>(()).await.expect("starts");
+    let [(first, until_first), (second, until_second)] = [oneshot(), oneshot()];
+    waits.cast_wait(Wait::For(until_first)).await.expect("there is room");
+    waits.cast_wait(Wait::For(until_second)).await.expect("there will be");
+    (waits, first, second)
+}
+
 #[test]
 fn room_made_by_a_message_whose_handler_suspends_is_room() {
     everywhere(|rt| async move {
         for overflow in ALL {
-            let options = SpawnOptions::new().bounded(1, overflow);
-            let waits = rt.with(options).start::<Waits>(()).await.expect("starts");
-            let [(first, until_first), (second, until_second)] = [oneshot(), oneshot()];
-            waits.cast_wait(Wait::For(until_first)).await.expect("there is room");
-            waits.cast_wait(Wait::For(until_second)).await.expect("there will be");
+            let (waits, first, second) = waits_twice(&rt, overflow).await;
             let mut told = waits.call(Wait::Told).wait_for_room().into_future();
             assert!(poll_immediate(&mut told).await.is_none(), "it is held");
             let mut third = waits.cast_wait(Wait::For(oneshot().1));
@@ -599,11 +605,7 @@ fn room_made_by_a_message_whose_handler_suspends_is_room() {
 fn a_handler_may_wait_for_who_waits_for_room() {
     everywhere(|rt| async move {
         for overflow in ALL {
-            let options = SpawnOptions::new().bounded(1, overflow);
-            let waits = rt.with(options).start::<Waits>(()).await.expect("starts");
-            let [(first, until_first), (second, until_second)] = [oneshot(), oneshot()];
-            waits.cast_wait(Wait::For(until_first)).await.expect("there is room");
-            waits.cast_wait(Wait::For(until_second)).await.expect("there will be");
+            let (waits, first, second) = waits_twice(&rt, overflow).await;
             let (sender, other) = oneshot();
             rt.spawn_fn({
                 let waits = waits.clone();

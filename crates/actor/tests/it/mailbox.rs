@@ -3,33 +3,22 @@
 use crate::support;
 
 use std::{
-    sync::{Arc, Barrier, mpsc},
+    sync::{Arc, Barrier},
     thread,
     time::Duration,
 };
 
 use support::{
     everywhere,
-    puppet::{Do, Event, Events, Plain, Script, ask, assert_reason, note, now, plain, settled},
+    puppet::{
+        Do, Event, Events, Plain, Script, ask, assert_reason, note, now, plain, settled, stuck,
+    },
     scaled, threaded,
 };
 use whitebeam_actor::{Actor, ActorRef, Context, ExitReason, Handle, Info, Reply, Runtime};
 
 fn info(rt: &Handle, puppet: &ActorRef<Do<false>>) -> Info {
     rt.info(puppet).expect("it lives")
-}
-
-/// Blocks the handler, and with it the worker, until the sender is used or dropped.
-fn stuck(events: &Events) -> (Do<false>, mpsc::Sender<()>) {
-    let (release, gate) = mpsc::channel();
-    let events = events.clone();
-    let message = now(move |_| {
-        events.send(Event::Note(0));
-        // Released by the test, or at the latest when it has failed.
-        let _ = gate.recv_timeout(Duration::from_secs(60));
-        Ok(())
-    });
-    (message, release)
 }
 
 /// Checks the order of what each of some senders sends.

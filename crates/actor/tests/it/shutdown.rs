@@ -16,7 +16,7 @@ use support::{
     EXPECTED, everywhere, expect_panics, now as time,
     puppet::{
         Do, Event, Events, OnDrop, Plain, Script, Tidy, ask, assert_panic, assert_reason, hang,
-        later, note, now, plain, settled, trap,
+        later, note, now, plain, settled, stuck, trap,
     },
     scaled, threaded,
 };
@@ -26,19 +26,6 @@ use whitebeam_actor::{
 };
 
 const LONG: Duration = Duration::from_secs(30);
-
-/// Holds a worker until the sender is used or dropped.
-fn stuck(events: &Events) -> (Do<false>, mpsc::Sender<()>) {
-    let (release, gate) = mpsc::channel();
-    let events = events.clone();
-    let message = now(move |_| {
-        events.send(Event::Note(0));
-        // Released by the test, or at the latest when it has failed.
-        let _ = gate.recv_timeout(Duration::from_secs(60));
-        Ok(())
-    });
-    (message, release)
-}
 
 #[test]
 fn all_end_in_order() {

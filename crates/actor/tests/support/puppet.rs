@@ -8,7 +8,7 @@ use std::{
     collections::VecDeque,
     future::{Future, poll_fn},
     panic::Location,
-    sync::Arc,
+    sync::{Arc, mpsc},
     task::{Poll, Waker},
     time::Duration,
 };
@@ -250,6 +250,19 @@ pub async fn kill(rt: &Handle, pid: Pid) {
 /// Starts a plain puppet that does nothing by itself.
 pub async fn plain(rt: &Handle) -> ActorRef<Do<false>> {
     rt.start::<Plain>(Script::new()).await.expect("a plain puppet")
+}
+
+/// Blocks the handler, and with it the worker, until the sender is used or dropped.
+pub fn stuck(events: &Events) -> (Do<false>, mpsc::Sender<()>) {
+    let (release, gate) = mpsc::channel();
+    let events = events.clone();
+    let message = now(move |_| {
+        events.send(Event::Note(0));
+        // Released by the test, or at the latest when it has failed.
+        let _ = gate.recv_timeout(Duration::from_secs(60));
+        Ok(())
+    });
+    (message, release)
 }
 
 /// A message that runs in the handler.
