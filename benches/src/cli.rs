@@ -132,6 +132,9 @@ pub(crate) enum Work {
     /// Fairness: a probe's pauses of 1 ms and round trips beside 4 actors that always have work, for 5 s (us, ms)
     #[command(name = "W10", alias = "w10")]
     W10(WithHog),
+    /// 10,000 supervised children that crash 10 times each, flat and in 16 partitions (restarts/s)
+    #[command(name = "W12", alias = "w12")]
+    W12(Common),
     /// Kill of an actor with 1,000,000 unread messages, 10 us of work each (ms)
     #[command(name = "W13", alias = "w13")]
     W13(Common),

@@ -7,6 +7,7 @@
 
 pub(crate) mod w10_fairness;
 pub(crate) mod w11_timers;
+pub(crate) mod w12_restart;
 pub(crate) mod w13_kill_backlog;
 pub(crate) mod w1_ping_pong;
 pub(crate) mod w1b_pairs;
@@ -73,6 +74,7 @@ pub(crate) fn run(work: &Work) -> Result<(Vec<Figure>, bool), Failure> {
         Work::W10(args) => {
             Ok((w10_fairness::run(&args.common.plan(), args.hog, args.spare)?, args.common.json))
         }
+        Work::W12(common) => plain(common, w12_restart::run),
         Work::W13(common) => plain(common, w13_kill_backlog::run),
         Work::Idle(common) => plain(common, idle::run),
         Work::Overload(args) => {

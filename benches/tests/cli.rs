@@ -108,7 +108,7 @@ fn list_names_every_workload() {
     let text = stdout("list");
     for id in [
         "shutdown", "W1", "W1b", "W2", "W2s", "W3", "W4", "W5", "W6", "W6x", "W7", "W8", "W8t",
-        "W8b", "W9", "W10", "W11", "W13", "idle", "overload", "burst", "walk",
+        "W8b", "W9", "W10", "W11", "W12", "W13", "idle", "overload", "burst", "walk",
     ] {
         let named = text.lines().any(|line| line.split_whitespace().next() == Some(id));
         assert!(named, "{id} is missing:\n{text}");
@@ -201,6 +201,7 @@ fn every_workload_runs_and_has_the_figures_of_its_id() {
                 "probes",
             ],
         ),
+        ("W12", "0.01", &["restarts_per_s"]),
         ("W13", "0.001", &["kill_ms"]),
         ("idle", "0.01", &["cpu_ms"]),
         (

@@ -226,6 +226,12 @@ impl ChildSet {
         self.table.iter().copied().flatten()
     }
 
+    /// Those, with their places.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (ChildKey, CellPtr)> + '_ {
+        let places = self.table.iter().zip(0..);
+        places.filter_map(|(child, place)| child.map(|child| (ChildKey(place), child)))
+    }
+
     pub(crate) fn get(&self, key: ChildKey) -> Option<CellPtr> {
         self.table.get(key.index()).copied().flatten()
     }

@@ -1,6 +1,7 @@
 //! What an actor's code is given: itself, and what it may ask of the runtime.
 #![expect(unsafe_code, reason = "reaches the owner's part of the running cell")]
 
+mod look;
 mod watch;
 mod work;
 

@@ -51,6 +51,11 @@ impl SpawnOptions {
         self
     }
 
+    /// The name that was [given](Self::name).
+    pub fn given_name(&self) -> Option<&Name> {
+        self.name.as_ref()
+    }
+
     /// What the process is called where people read of it: see [`Info::label`](crate::Info::label). Any number of
     /// processes may have the same; nobody is found by it. The process may
     /// [change it](crate::Context::set_label).

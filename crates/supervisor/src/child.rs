@@ -26,9 +26,13 @@ enum Id {
     Number(usize),
     /// `None`: an address that is no child's.
     Address(Option<ChildTag>),
+    Undefined,
 }
 
 impl ChildId {
+    /// What a dynamic supervisor's children have for an id: they have none.
+    pub const UNDEFINED: ChildId = ChildId(Id::Undefined);
+
     pub(crate) fn of_address(tag: Option<ChildTag>) -> Self {
         ChildId(Id::Address(tag))
     }
@@ -189,6 +193,12 @@ impl<H> Child<H> {
         Child { handle: f(self.handle), spec: self.spec }
     }
 
+    /// Another id than it was made with.
+    pub fn id(mut self, id: impl Into<ChildId>) -> Self {
+        self.spec.id = id.into();
+        self
+    }
+
     /// When it is restarted.
     pub fn restart(mut self, restart: Restart) -> Self {
         self.spec.restart = restart;
@@ -239,6 +249,36 @@ pub trait Nested: Send + 'static {
 #[expect(unnameable_types, reason = "seals `Nested`")]
 pub struct Sealed(());
 
+impl Sealed {
+    pub(crate) fn new() -> Self {
+        Sealed(())
+    }
+}
+
+impl<S: Nested> From<S> for Child<S::Handle> {
+    /// A supervisor under another one, with an id of its own: the [name](SpawnOptions::name) that its process is given
+    /// (its key, if a registry keeps it), else its type. As [`Child::nested`] otherwise.
+    ///
+    /// ```
+    /// use whitebeam_actor::SpawnOptions;
+    /// use whitebeam_supervisor::{Child, Supervisor, SupervisorRef};
+    ///
+    /// let named = Supervisor::one_for_one().options(SpawnOptions::new().name("storage"));
+    /// let storage: Child<SupervisorRef> = named.into();
+    /// assert!(format!("{storage:?}").contains(r#"id: "storage""#));
+    /// ```
+    fn from(supervisor: S) -> Self {
+        let child = Child::nested(std::any::type_name::<S>(), supervisor);
+        match child.spec.options.given_name() {
+            Some(name) => {
+                let id = ChildId::from(name.key().to_string());
+                child.id(id)
+            }
+            None => child,
+        }
+    }
+}
+
 impl From<&str> for ChildId {
     fn from(text: &str) -> Self {
         ChildId(Id::Text(text.into()))
@@ -276,6 +316,7 @@ impl fmt::Display for ChildId {
             Id::Text(text) => f.write_str(text),
             Id::Number(number) => write!(f, "{number}"),
             Id::Address(_) => f.write_str("(by address)"),
+            Id::Undefined => f.write_str("undefined"),
         }
     }
 }
@@ -286,6 +327,7 @@ impl fmt::Debug for ChildId {
             Id::Text(text) => write!(f, "{text:?}"),
             Id::Number(number) => write!(f, "{number}"),
             Id::Address(_) => f.write_str("(by address)"),
+            Id::Undefined => f.write_str("undefined"),
         }
     }
 }

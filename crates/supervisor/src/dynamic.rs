@@ -1,28 +1,49 @@
-//! Any number of children of one kind, started and ended at run time.
+//! Any number of children, started and ended at run time.
 
+mod any;
 mod handle;
+mod kept;
+mod mixed;
 mod process;
+mod serial;
+mod sort;
+mod stops;
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
-use whitebeam_actor::{Actor, ChildRef, Context, Handle, SpawnOptions};
+use whitebeam_actor::{Actor, Context, Handle, SpawnOptions};
 
+pub use self::any::Any;
 pub(crate) use self::handle::Count;
 pub use self::handle::{DynamicRef, StartMany, TerminateChild};
-use self::process::{Dynamic, Plan};
+pub(crate) use self::mixed::Mixed;
+use self::process::{Dynamic, Request, Template};
+use self::sort::Settings;
+pub use self::sort::Sort;
 use crate::{
-    Child, ChildId, Intensity, Nested, PartitionedDynamic, Partitions, Restart, Shutdown,
-    SpecError, StartTree,
+    AutoShutdown, Child, ChildId, ChildKind, Intensity, Nested, PartitionedDynamic, Partitions,
+    Restart, Shutdown, SpecError, StartTree,
     child::{ActorChild, Sealed},
 };
 
-/// The spec of a supervisor whose children are all `A`s, without ids, each started by
-/// [`DynamicRef::start_child`].
+/// The spec of a supervisor whose children have no ids, each started by
+/// [`DynamicRef::start_child`]: all `A`s, or of [any kinds](DynamicSupervisor::any).
+///
+/// Of children of one kind, all alike:
 ///
 /// | setting | unless said |
 /// | --- | --- |
 /// | [`restart`](Self::restart) | `Permanent` with [`new`](Self::new), `Temporary` with [`temporary`](Self::temporary) |
 /// | [`shutdown`](Self::shutdown) | 5 s |
+/// | [`arguments`](Self::arguments) | those that are asked for |
+/// | [`auto_shutdown`](Self::auto_shutdown) | `Never` |
+/// | [`kind`](Self::kind) | `Worker` |
+/// | [`child_options`](Self::child_options) | none |
+///
+/// Of any:
+///
+/// | setting | unless said |
+/// | --- | --- |
 /// | [`max_children`](Self::max_children) | no limit |
 /// | [`intensity`](Self::intensity) | 3 restarts in 5 s |
 /// | [`serial_starts`](Self::serial_starts) | no |
@@ -40,9 +61,20 @@ use crate::{
 /// * A child that is being ended by [`terminate_child`](DynamicRef::terminate_child) does not hold up
 ///   the supervisor.
 /// * A child gets its shutdown ahead of the messages it has not read.
-pub struct DynamicSupervisor<A: Actor> {
-    plan: Plan<A>,
+pub struct DynamicSupervisor<A: Sort = Any> {
+    template: A::Template,
+    settings: Settings,
     options: SpawnOptions,
+}
+
+impl<A: Actor> Sort for A {
+    type Template = Template<A>;
+    type Request = Request<A>;
+    type Process = Dynamic<A>;
+
+    fn check(template: &Template<A>, _: Sealed) -> Result<(), SpecError> {
+        template.check()
+    }
 }
 
 impl<A: Actor> DynamicSupervisor<A> {
@@ -60,15 +92,7 @@ impl<A: Actor> DynamicSupervisor<A> {
     /// in the supervisor's.
     #[must_use]
     pub fn temporary() -> Self {
-        let plan = Plan {
-            keep: None,
-            restart: Restart::Temporary,
-            shutdown: Shutdown::WORKER,
-            max_children: usize::MAX,
-            intensity: Intensity::default(),
-            serial: false,
-        };
-        DynamicSupervisor { plan, options: SpawnOptions::new() }
+        DynamicSupervisor::of(Template::temporary())
     }
 
     /// When children are restarted.
@@ -77,16 +101,92 @@ impl<A: Actor> DynamicSupervisor<A> {
     where
         A::Args: Clone,
     {
-        self.plan.restart = restart;
-        self.plan.keep = (restart != Restart::Temporary).then_some(A::Args::clone);
+        self.template.restart = restart;
+        self.template.keep = (restart != Restart::Temporary).then_some(A::Args::clone);
         self
     }
 
     /// How children are stopped.
     #[must_use]
     pub fn shutdown(mut self, shutdown: Shutdown) -> Self {
-        self.plan.shutdown = shutdown;
+        self.template.shutdown = shutdown;
         self
+    }
+
+    /// What a child is started with is what `make` makes of the arguments that were asked for, at each start: the place
+    /// for what is the same for all children, which then is not kept for each. OTP's start arguments of a
+    /// `simple_one_for_one` supervisor, Elixir's `extra_arguments`.
+    ///
+    /// It runs in the supervisor. A panic in it is a failed start; in a restart it ends the supervisor.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use whitebeam_actor::{Actor, Context, ExitReason, Reply, Runtime};
+    /// # use whitebeam_supervisor::DynamicSupervisor;
+    /// #[derive(Clone, Default)]
+    /// struct ShapeArgs {
+    ///     table: String,
+    ///     storage: Option<Arc<str>>,
+    /// }
+    /// # struct Shape(ShapeArgs);
+    /// # impl Actor for Shape {
+    /// #     type Args = ShapeArgs;
+    /// #     type Msg = Reply<Option<Arc<str>>>;
+    /// #     async fn init(args: ShapeArgs, _: &mut Context<Self>) -> Result<Self, ExitReason> { Ok(Shape(args)) }
+    /// #     async fn handle(&mut self, reply: Self::Msg, _: &mut Context<Self>) -> Result<(), ExitReason> {
+    /// #         reply.send(self.0.storage.clone());
+    /// #         Ok(())
+    /// #     }
+    /// # }
+    ///
+    /// let rt = Runtime::simulated(1)?;
+    /// rt.block_on(async {
+    ///     let storage: Arc<str> = "disk".into();
+    ///     let shapes = DynamicSupervisor::<Shape>::new()
+    ///         .arguments(move |args| ShapeArgs { storage: Some(storage.clone()), ..args })
+    ///         .start(&rt)
+    ///         .await?;
+    ///     let shape = shapes.start_child(ShapeArgs { table: "t".into(), storage: None }).await?;
+    ///     assert_eq!(shape.call(|reply| reply).await?.as_deref(), Some("disk"));
+    ///     Ok::<_, Box<dyn std::error::Error>>(())
+    /// })?;
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn arguments(mut self, make: impl Fn(A::Args) -> A::Args + Send + Sync + 'static) -> Self {
+        self.template.arguments = Some(Arc::new(make));
+        self
+    }
+
+    /// All children are significant: whether the supervisor ends, with `Shutdown`, when one has ended by itself and is
+    /// not restarted, or when the last one has. Not for permanent ones:
+    /// [`SpecError::Significant`]. Partitions each end for themselves.
+    #[must_use]
+    pub fn auto_shutdown(mut self, auto_shutdown: AutoShutdown) -> Self {
+        self.template.auto_shutdown = auto_shutdown;
+        self
+    }
+
+    /// What children are in lists and counts: for actors that supervise others themselves. It does not change how they
+    /// are [stopped](Self::shutdown).
+    #[must_use]
+    pub fn kind(mut self, kind: ChildKind) -> Self {
+        self.template.kind = kind;
+        self
+    }
+
+    /// How the process of each child is started. A name can be had by one at a time: the start of a second child is
+    /// [`StartError::NameTaken`](whitebeam_actor::StartError::NameTaken).
+    #[must_use]
+    pub fn child_options(mut self, options: SpawnOptions) -> Self {
+        self.template.options = options;
+        self
+    }
+}
+
+impl<A: Sort> DynamicSupervisor<A> {
+    fn of(template: A::Template) -> Self {
+        DynamicSupervisor { template, settings: Settings::default(), options: SpawnOptions::new() }
     }
 
     /// Most children at a time, those that are starting included. One more is refused with
@@ -94,7 +194,7 @@ impl<A: Actor> DynamicSupervisor<A> {
     /// itself.
     #[must_use]
     pub fn max_children(mut self, most: usize) -> Self {
-        self.plan.max_children = most;
+        self.settings.max_children = most;
         self
     }
 
@@ -107,7 +207,7 @@ impl<A: Actor> DynamicSupervisor<A> {
     /// How many restarts are taken.
     #[must_use]
     pub fn with_intensity(mut self, intensity: Intensity) -> Self {
-        self.plan.intensity = intensity;
+        self.settings.intensity = intensity;
         self
     }
 
@@ -115,7 +215,7 @@ impl<A: Actor> DynamicSupervisor<A> {
     /// done. Restarts do not wait for starts.
     #[must_use]
     pub fn serial_starts(mut self) -> Self {
-        self.plan.serial = true;
+        self.settings.serial = true;
         self
     }
 
@@ -141,7 +241,8 @@ impl<A: Actor> DynamicSupervisor<A> {
             return StartTree::failed(error);
         }
         let count = Count::default();
-        let start = rt.with(self.options).start::<Dynamic<A>>((self.plan, count.clone()));
+        let args = (self.template, self.settings, count.clone());
+        let start = rt.with(self.options).start::<A::Process>(args);
         StartTree::new(async move { Ok(DynamicRef::new(start.await?.into(), count)) })
     }
 
@@ -152,12 +253,14 @@ impl<A: Actor> DynamicSupervisor<A> {
             return StartTree::failed(error);
         }
         let count = Count::default();
-        let start = cx.with(self.options).start_link::<Dynamic<A>>((self.plan, count.clone()));
+        let args = (self.template, self.settings, count.clone());
+        let start = cx.with(self.options).start_link::<A::Process>(args);
         StartTree::new(async move { Ok(DynamicRef::new(start.await?.into(), count)) })
     }
 
     fn check(&self) -> Result<(), SpecError> {
-        self.plan.intensity.check()
+        self.settings.intensity.check()?;
+        A::check(&self.template, Sealed::new())
     }
 }
 
@@ -168,44 +271,37 @@ impl<A: Actor<Args: Clone>> Default for DynamicSupervisor<A> {
     }
 }
 
-impl<A: Actor> Nested for DynamicSupervisor<A> {
+impl<A: Sort> Nested for DynamicSupervisor<A> {
     type Handle = DynamicRef<A>;
 
     fn into_child(self, id: ChildId, _: Sealed) -> Child<DynamicRef<A>> {
         let fault = self.check().err();
         let count = Count::default();
-        let (plan, kept) = (self.plan, count.clone());
-        let launch =
-            ActorChild::<Dynamic<A>>::new(move || Some((plan.clone(), kept.clone()))).fault(fault);
+        let args = (self.template, self.settings, count.clone());
+        let launch = ActorChild::<A::Process>::new(move || Some(args.clone())).fault(fault);
         let handle = DynamicRef::new(launch.handle(), count);
         Child::supervisor(id, handle, self.options, launch)
     }
 }
 
-impl<A: Actor> Clone for DynamicSupervisor<A> {
+impl<A: Sort> Clone for DynamicSupervisor<A> {
     fn clone(&self) -> Self {
-        DynamicSupervisor { plan: self.plan.clone(), options: self.options.clone() }
+        DynamicSupervisor {
+            template: self.template.clone(),
+            settings: self.settings.clone(),
+            options: self.options.clone(),
+        }
     }
 }
 
-impl<A: Actor> fmt::Debug for DynamicSupervisor<A> {
+impl<A: Sort> fmt::Debug for DynamicSupervisor<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DynamicSupervisor")
-            .field("children", &std::any::type_name::<A>())
-            .field("restart", &self.plan.restart)
-            .field("shutdown", &self.plan.shutdown)
-            .field("max_children", &self.plan.max_children)
-            .field("intensity", &self.plan.intensity)
-            .field("serial_starts", &self.plan.serial)
+            .field("template", &self.template)
+            .field("max_children", &self.settings.max_children)
+            .field("intensity", &self.settings.intensity)
+            .field("serial_starts", &self.settings.serial)
             .field("options", &self.options)
             .finish()
-    }
-}
-
-impl<A: Actor> DynamicRef<A> {
-    /// Leads to nobody.
-    pub(crate) fn nobody() -> Self {
-        let gone: ChildRef<_> = whitebeam_actor::ChildSlot::new().child();
-        DynamicRef::new(gone, Count::default())
     }
 }

@@ -217,6 +217,47 @@ pub enum ChildError {
     Exit(ExitReason),
 }
 
+/// Why a partition supervisor has not as many partitions in use as it was asked for.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum ResizeError {
+    /// It was started with fewer.
+    TooMany {
+        /// How many were asked for.
+        asked: usize,
+        /// How many it was started with.
+        most: usize,
+    },
+    /// A partition did not start. Those that did were stopped again.
+    Start(ChildFailed),
+    /// The supervisor could not be asked, or has ended meanwhile.
+    Supervisor(ChildError),
+}
+
+impl fmt::Display for ResizeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ResizeError::TooMany { asked, most } => write!(
+                f,
+                "{asked} partitions are more than the supervisor was started with; ask for 0 to {most}"
+            ),
+            ResizeError::Start(failed) => write!(f, "a partition did not start: {failed}"),
+            ResizeError::Supervisor(error) => error.fmt(f),
+        }
+    }
+}
+
+impl Error for ResizeError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            // The error's own text is part of this one's.
+            ResizeError::Start(failed) => failed.source(),
+            ResizeError::Supervisor(error) => error.source(),
+            ResizeError::TooMany { .. } => None,
+        }
+    }
+}
+
 impl From<CallError> for ChildError {
     fn from(error: CallError) -> Self {
         match error {

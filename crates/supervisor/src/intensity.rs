@@ -50,6 +50,16 @@ impl History {
         History { intensity, times: VecDeque::new() }
     }
 
+    /// As [`allows`](Self::allows) for who restarts very many: looks at the clock only if that matters.
+    #[must_use]
+    #[inline]
+    pub(crate) fn allows_at(&mut self, now: impl FnOnce() -> Duration) -> bool {
+        match self.intensity {
+            Intensity::Unlimited => true,
+            Intensity::Limited { .. } => self.allows(now()),
+        }
+    }
+
     /// Takes note of a restart at `now`. `false`: it is one too many.
     #[must_use]
     pub(crate) fn allows(&mut self, now: Duration) -> bool {

@@ -3,7 +3,7 @@
 //! | supervisor | children | stops them |
 //! | --- | --- | --- |
 //! | [`Supervisor`] | of any kinds, each by its id, started in order | in reverse order |
-//! | [`DynamicSupervisor`] | any number of one kind, started and ended at run time | all at once |
+//! | [`DynamicSupervisor`] | any number, of one kind or of any, started and ended at run time | all at once |
 //! | [`PartitionSupervisor`] | a fixed number of one spec, found by a key | all at once |
 //! | [`PartitionedDynamic`] | dynamic supervisors in partitions: two tiers | both tiers at once |
 //!
@@ -56,11 +56,12 @@ mod partitions;
 mod policy;
 mod route;
 mod start_tree;
+mod stop_all;
 mod supervisor;
 
 pub use child::{Child, ChildId, ChildKind, Nested};
-pub use dynamic::{DynamicRef, DynamicSupervisor, StartMany, TerminateChild};
-pub use error::{ChildError, ChildFailed, FailedToStart, SpecError};
+pub use dynamic::{Any, DynamicRef, DynamicSupervisor, Sort, StartMany, TerminateChild};
+pub use error::{ChildError, ChildFailed, FailedToStart, ResizeError, SpecError};
 pub use intensity::Intensity;
 pub use partition::{PartitionRef, PartitionSupervisor};
 pub use partitioned::{PartitionedDynamic, PartitionedRef};

@@ -2,6 +2,7 @@
 
 mod handle;
 mod process;
+mod resize;
 
 use std::{fmt, sync::Arc};
 
@@ -59,7 +60,8 @@ use crate::{
 ///
 /// # Differences from OTP
 /// * Partitions start and stop in parallel, not one after the other.
-/// * The number of partitions is fixed; a supervisor needs no name.
+/// * A supervisor needs no name. One that has a name is found by it: [`PartitionRef::find`].
+/// * Starts and stops of a [resize](PartitionRef::resize) go side by side, too.
 pub struct PartitionSupervisor<H> {
     partitions: Partitions,
     make: Box<dyn Fn(usize) -> Child<H> + Send>,
@@ -140,7 +142,7 @@ fn build<H>(
     partitions: Partitions,
     make: &(dyn Fn(usize) -> Child<H> + Send),
     intensity: Intensity,
-    table: &Table<H>,
+    table: &Arc<Table<H>>,
     rt: &Handle,
 ) -> Result<Arc<Tree>, SpecError>
 where
@@ -165,7 +167,12 @@ where
         specs.push(child.spec);
     }
     table.fill(handles);
-    Ok(Arc::new(Tree { children: Mutex::new(specs), intensity }))
+    Ok(Arc::new(Tree {
+        children: Mutex::new(specs),
+        intensity,
+        in_use: table.in_use.clone(),
+        table: table.clone(),
+    }))
 }
 
 /// The supervisor says so when its last child has started. If one fails it ends, and the reason comes

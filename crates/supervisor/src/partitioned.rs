@@ -5,26 +5,26 @@ use std::{fmt, hash::Hash};
 use whitebeam_actor::{Actor, Context, Handle, Info, Pid, SpawnOptions, Start, StartError, Target};
 
 use crate::{
-    Child, ChildId, DynamicRef, DynamicSupervisor, Intensity, Nested, PartitionRef,
-    PartitionSupervisor, Partitions, StartTree, child::Sealed,
+    Any, Child, ChildId, DynamicRef, DynamicSupervisor, Intensity, Nested, PartitionRef,
+    PartitionSupervisor, Partitions, Sort, StartTree, child::Sealed,
 };
 
 /// The spec of a dynamic supervisor in partitions: a [`PartitionSupervisor`] over
-/// [`DynamicSupervisor`]s of one kind. Made by [`DynamicSupervisor::partitions`].
+/// [`DynamicSupervisor`]s of one kind, or of children of any kinds. Made by [`DynamicSupervisor::partitions`].
 ///
 /// A key decides under which of them a child is, by the rule of [`PartitionRef`]. Starts, ends and
 /// stops of different partitions go side by side.
 #[derive(Debug)]
-pub struct PartitionedDynamic<A: Actor> {
+pub struct PartitionedDynamic<A: Sort = Any> {
     tiers: PartitionSupervisor<DynamicRef<A>>,
 }
 
 /// Talks to a dynamic supervisor in partitions. Cheap to clone.
-pub struct PartitionedRef<A: Actor> {
+pub struct PartitionedRef<A: Sort = Any> {
     partitions: PartitionRef<DynamicRef<A>>,
 }
 
-impl<A: Actor> PartitionedDynamic<A> {
+impl<A: Sort> PartitionedDynamic<A> {
     pub(crate) fn new(
         each: DynamicSupervisor<A>,
         partitions: Partitions,
@@ -61,7 +61,7 @@ impl<A: Actor> PartitionedDynamic<A> {
     }
 }
 
-impl<A: Actor> Nested for PartitionedDynamic<A> {
+impl<A: Sort> Nested for PartitionedDynamic<A> {
     type Handle = PartitionedRef<A>;
 
     fn into_child(self, id: ChildId, sealed: Sealed) -> Child<PartitionedRef<A>> {
@@ -69,24 +69,44 @@ impl<A: Actor> Nested for PartitionedDynamic<A> {
     }
 }
 
-#[expect(clippy::len_without_is_empty, reason = "once started it is never empty")]
 impl<A: Actor> PartitionedRef<A> {
     /// Starts a child in the partition of `key`, see [`DynamicRef::start_child`].
     pub fn start_child<K: Hash + ?Sized>(&self, key: &K, args: A::Args) -> Start<A::Msg> {
-        match self.partitions.find(key) {
+        match self.partitions.get(key) {
             Some(partition) => partition.start_child(args),
             None => Start::failed(StartError::Restarting),
         }
     }
+}
 
+impl PartitionedRef<Any> {
+    /// Starts a child in the partition of `key`, see [`DynamicRef::<Any>::start_child`](DynamicRef::start_child).
+    pub fn start_child<K, H>(&self, key: &K, child: Child<H>) -> StartTree<H>
+    where
+        K: Hash + ?Sized,
+        H: Send + 'static,
+    {
+        match self.partitions.get(key) {
+            Some(partition) => partition.start_child(child),
+            None => StartTree::failed(StartError::Restarting),
+        }
+    }
+}
+
+impl<A: Sort> PartitionedRef<A> {
     /// The supervisor that the children of `key` are under.
     pub fn partition<K: Hash + ?Sized>(&self, key: &K) -> DynamicRef<A> {
-        self.partitions.find(key).cloned().unwrap_or_else(DynamicRef::nobody)
+        self.partitions.get(key).cloned().unwrap_or_else(DynamicRef::nobody)
     }
 
     /// Number of partitions; 0 before the supervisor is started.
     pub fn len(&self) -> usize {
         self.partitions.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// The partitions by index.
@@ -105,20 +125,20 @@ impl<A: Actor> PartitionedRef<A> {
     }
 }
 
-impl<A: Actor> Target for PartitionedRef<A> {
+impl<A: Sort> Target for PartitionedRef<A> {
     /// The pid of the upper supervisor.
     fn target(&self) -> Option<Pid> {
         self.partitions.target()
     }
 }
 
-impl<A: Actor> Clone for PartitionedRef<A> {
+impl<A: Sort> Clone for PartitionedRef<A> {
     fn clone(&self) -> Self {
         PartitionedRef { partitions: self.partitions.clone() }
     }
 }
 
-impl<A: Actor> fmt::Debug for PartitionedRef<A> {
+impl<A: Sort> fmt::Debug for PartitionedRef<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "PartitionedRef({:?})", self.partitions)
     }

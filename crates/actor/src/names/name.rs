@@ -158,6 +158,14 @@ impl Name {
         }
     }
 
+    /// What a registry keeps it under; the name itself, if it is in none.
+    pub fn key(&self) -> &Name {
+        match &self.0 {
+            Kind::Via(via) => via.key.key(),
+            Kind::Text(_) | Kind::Value(_) => self,
+        }
+    }
+
     /// Its value, if it is a `T`.
     pub fn downcast_ref<T: 'static>(&self) -> Option<&T> {
         match &self.0 {

@@ -8,12 +8,15 @@ use whitebeam_actor::{
     SpawnOptions, Start, StartError, StartInfo, StartReply, oneshot,
 };
 
-use crate::{ChildId, Restart, SpecError, partition::Partitioned, supervisor::Supervising};
+use crate::{
+    ChildId, Restart, SpecError, dynamic::Mixed, partition::Partitioned, supervisor::Supervising,
+};
 
 /// The supervisor that a child is started by.
 pub(crate) enum Parent<'a> {
     Partitions(&'a mut Context<Partitioned>),
     Tree(&'a mut Context<Supervising>),
+    Any(&'a mut Context<Mixed>),
 }
 
 impl Parent<'_> {
@@ -27,6 +30,7 @@ impl Parent<'_> {
         match self {
             Parent::Partitions(cx) => cx.spawn_child::<A>(args, options, info, Some(ack)),
             Parent::Tree(cx) => cx.spawn_child::<A>(args, options, info, Some(ack)),
+            Parent::Any(cx) => cx.spawn_child::<A>(args, options, info, Some(ack)),
         }
     }
 
@@ -45,6 +49,7 @@ impl Parent<'_> {
         match self {
             Parent::Partitions(cx) => cx.spawn_child_fn(f, options, info, Some(ack)),
             Parent::Tree(cx) => cx.spawn_child_fn(f, options, info, Some(ack)),
+            Parent::Any(cx) => cx.spawn_child_fn(f, options, info, Some(ack)),
         }
     }
 }

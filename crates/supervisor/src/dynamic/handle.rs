@@ -10,17 +10,37 @@ use std::{
 };
 
 use whitebeam_actor::{
-    Actor, ActorRef, ChildRef, Info, Pid, SendFailure, Start, StartError, Target, oneshot,
+    Actor, ActorRef, Call, ChildRef, FindError, Handle, Info, Pid, Reply, SendFailure, Start,
+    StartError, Target, oneshot,
 };
 use whitebeam_sync::shim::atomic::{AtomicUsize, Ordering};
 
-use super::process::Request;
-use crate::{ChildError, guard::Guarded};
+use super::{
+    any::Any,
+    mixed::{AnyRequest, Wanted, outcome_of},
+    process::{Request, Wanted as WantedOf},
+    sort::{Admin, Sort},
+};
+use crate::{
+    AutoShutdown, Child, ChildCounts, ChildEntry, ChildError, ChildSpec, SpecError, StartTree,
+    child::Spec, guard::Guarded,
+};
 
 /// Talks to a dynamic supervisor. Cheap to clone; one of a supervisor that is itself a child goes on
 /// over its restarts, whose children are new ones.
-pub struct DynamicRef<A: Actor> {
-    at: ChildRef<Request<A>>,
+///
+/// Children have no ids: they are named by their pids, or by what has one. What is answered, by what becomes of the
+/// child:
+///
+/// | | starts, runs | is being restarted | has ended, unknown |
+/// | --- | --- | --- | --- |
+/// | `terminate_child` | it has ended | the same; also by the pid that it had | `NotFound` |
+/// | `get_childspec` | tells | tells; also by the pid that it had | `NotFound` |
+/// | `which_children` | `Running` | `Restarting` | leaves it out |
+///
+/// It is being restarted while the `init` of a restart is under way.
+pub struct DynamicRef<A: Sort = Any> {
+    at: ChildRef<A::Request>,
     count: Count,
 }
 
@@ -37,8 +57,9 @@ pub struct StartMany<M> {
 pub struct TerminateChild(Pin<Box<dyn Future<Output = Result<(), ChildError>> + Send>>);
 
 /// The number of a supervisor's children, for who looks from outside. Written by the supervisor only.
-#[derive(Clone, Default)]
-pub(crate) struct Count(Arc<AtomicUsize>);
+#[derive(Clone, Debug, Default)]
+#[expect(unnameable_types, reason = "named by a hidden item of a sealed trait")]
+pub struct Count(Arc<AtomicUsize>);
 
 impl Count {
     pub(crate) fn set(&self, children: usize) {
@@ -47,15 +68,20 @@ impl Count {
     }
 }
 
+/// However the supervisor ends: it has no children then.
+pub(super) struct CountGuard(pub(super) Count);
+
+impl Drop for CountGuard {
+    fn drop(&mut self) {
+        self.0.set(0);
+    }
+}
+
 /// Starts that are asked for in one message: enough that messages cost nothing, few enough that other
 /// requests are not held up.
 const BATCH: usize = 256;
 
 impl<A: Actor> DynamicRef<A> {
-    pub(crate) fn new(at: ChildRef<Request<A>>, count: Count) -> Self {
-        DynamicRef { at, count }
-    }
-
     /// Starts a child; ready when its `init` is done. The request goes out at once; children start also
     /// if the future is dropped. There is no timeout, as in OTP, unless one is [given](Start::timeout): it is for
     /// who waits, and the child lives on.
@@ -93,7 +119,7 @@ impl<A: Actor> DynamicRef<A> {
         StartMany { results: Vec::with_capacity(starts.len()), starts }
     }
 
-    fn ask_for(&self, batch: Vec<super::process::Wanted<A>>) {
+    fn ask_for(&self, batch: Vec<Guarded<WantedOf<A>>>) {
         let Err(refused) = self.at.cast(Request::StartMany(batch)) else { return };
         let why = refused.why();
         let Request::StartMany(batch) = refused.into_message() else { return };
@@ -106,27 +132,134 @@ impl<A: Actor> DynamicRef<A> {
             }));
         }
     }
+}
 
-    /// Stops a child as the supervisor's `shutdown` says, and waits until it has ended. It is not
+impl DynamicRef<Any> {
+    /// Starts a child; ready when it has started, with its handle. The request goes out at once; the child starts also
+    /// if the future is dropped. The child's id is not looked at.
+    ///
+    /// | error | when |
+    /// | --- | --- |
+    /// | `Invalid` | the spec is wrong: a [`SpecError`]; a significant child is. Nobody was asked |
+    /// | `Exit(reason)` | the child did not start, and nothing is kept of it; or the supervisor ended meanwhile |
+    /// | `NameTaken(pid)` | the child's name is another's |
+    /// | any other | as for children of one kind |
+    pub fn start_child<H: Send + 'static>(&self, child: Child<H>) -> StartTree<H> {
+        let (mut spec, handle) = child.into_parts();
+        if let Err(error) = self.check(&mut spec) {
+            return StartTree::failed(error);
+        }
+        let spec = Box::new(spec);
+        let answer = match self.at.ask(|reply| AnyRequest::Start(Wanted(spec, reply))) {
+            Ok(answer) => answer,
+            Err(SendFailure::Restarting) => return StartTree::failed(StartError::Restarting),
+            Err(SendFailure::Full) => return StartTree::failed(StartError::Full),
+            Err(_) => return StartTree::failed(StartError::NoSupervisor),
+        };
+        StartTree::new(async move { outcome_of(answer.await).map(|()| handle) })
+    }
+
+    /// Checks a spec and all below it, in the caller.
+    fn check(&self, spec: &mut Spec) -> Result<(), SpecError> {
+        let (id, restart) = (&spec.id, spec.restart);
+        if spec.significant {
+            let auto_shutdown = AutoShutdown::Never;
+            return Err(SpecError::Significant { id: id.clone(), restart, auto_shutdown });
+        }
+        match self.at.current() {
+            Some(supervisor) => spec.launch.prepare(id, restart, &supervisor.runtime()),
+            // It will not be asked either.
+            None => Ok(()),
+        }
+    }
+}
+
+impl<A: Sort> DynamicRef<A> {
+    pub(crate) fn new(at: ChildRef<A::Request>, count: Count) -> Self {
+        DynamicRef { at, count }
+    }
+
+    /// Leads to nobody.
+    pub(crate) fn nobody() -> Self {
+        DynamicRef::new(whitebeam_actor::ChildSlot::new().child(), Count::default())
+    }
+
+    /// The supervisor of this name, or pid. It is found once: the handle is of that process.
+    ///
+    /// # Errors
+    /// `NoProc` if there is no such process, or it ends meanwhile; `WrongMessage` if it is no dynamic supervisor of such
+    /// children.
+    pub async fn find(rt: &Handle, supervisor: impl Target) -> Result<Self, FindError> {
+        let at: ChildRef<A::Request> = rt.find::<A::Request>(supervisor)?.into();
+        let count = at.call(|reply| Admin::Count(reply).into()).no_timeout().await;
+        Ok(DynamicRef::new(at, count.map_err(|_| FindError::NoProc)?))
+    }
+
+    /// Stops a child as its supervisor, or its spec, says, and waits until it has ended. It is not
     /// restarted. The supervisor goes on serving meanwhile.
     ///
     /// # Errors
     /// `NotFound` if it is not a child of this supervisor, or has ended; the others if the supervisor
     /// cannot be asked.
     pub fn terminate_child(&self, child: impl Target) -> TerminateChild {
-        // A name is one of the supervisor's runtime.
-        let pid = match self.at.current() {
-            Some(supervisor) => supervisor.runtime().pid_of(&child),
-            None => child.target(),
-        };
-        let call = pid
-            .map(|pid| self.at.call(|reply| Request::Terminate(pid, reply)).no_timeout().owned());
+        let call =
+            self.pid_of(&child).map(|pid| self.ask(|reply| Admin::Terminate(pid, reply)).owned());
         TerminateChild(Box::pin(async move {
             match call {
                 Some(call) => call.await?,
                 None => Err(ChildError::NotFound),
             }
         }))
+    }
+
+    /// All children, in no promised order; they have no ids. Takes time by their number.
+    ///
+    /// # Errors
+    /// The supervisor could not be asked.
+    pub async fn which_children(&self) -> Result<Vec<ChildEntry>, ChildError> {
+        Ok(self.ask(Admin::WhichChildren).await?)
+    }
+
+    /// How many children there are, and how many of them are active: have a process that has not ended, and are not being
+    /// restarted. Of children of one kind there is one spec, as in OTP's `simple_one_for_one`; of children of any kinds as
+    /// many as children. Takes time by their number; [`count`](Self::count) takes none.
+    ///
+    /// # Errors
+    /// The supervisor could not be asked.
+    pub async fn count_children(&self) -> Result<ChildCounts, ChildError> {
+        Ok(self.ask(Admin::CountChildren).await?)
+    }
+
+    /// The settings of a child.
+    ///
+    /// # Errors
+    /// `NotFound`; or the supervisor could not be asked.
+    pub async fn get_childspec(&self, child: impl Target) -> Result<ChildSpec, ChildError> {
+        let pid = self.pid_of(&child).ok_or(ChildError::NotFound)?;
+        drop(child);
+        self.ask(|reply| Admin::GetChildspec(pid, reply)).await?
+    }
+
+    /// From now on the supervisor has at most so many children: see
+    /// [`DynamicSupervisor::max_children`](crate::DynamicSupervisor::max_children), which holds again after a restart of
+    /// the supervisor. If there are more now, they stay.
+    ///
+    /// # Errors
+    /// The supervisor could not be asked.
+    pub async fn set_max_children(&self, most: usize) -> Result<(), ChildError> {
+        Ok(self.ask(|reply| Admin::SetMaxChildren(most, reply)).await?)
+    }
+
+    fn ask<T: Send + 'static>(&self, f: impl FnOnce(Reply<T>) -> Admin) -> Call<'_, A::Request, T> {
+        self.at.call(|reply| f(reply).into()).no_timeout()
+    }
+
+    /// A name is one of the supervisor's runtime.
+    fn pid_of(&self, child: impl Target) -> Option<Pid> {
+        match self.at.current() {
+            Some(supervisor) => supervisor.runtime().pid_of(child),
+            None => child.target(),
+        }
     }
 
     /// Children now, those that are starting included, as the supervisor last counted. Read without
@@ -179,19 +312,19 @@ impl fmt::Debug for TerminateChild {
     }
 }
 
-impl<A: Actor> Target for DynamicRef<A> {
+impl<A: Sort> Target for DynamicRef<A> {
     fn target(&self) -> Option<Pid> {
         self.at.target()
     }
 }
 
-impl<A: Actor> Clone for DynamicRef<A> {
+impl<A: Sort> Clone for DynamicRef<A> {
     fn clone(&self) -> Self {
         DynamicRef { at: self.at.clone(), count: self.count.clone() }
     }
 }
 
-impl<A: Actor> fmt::Debug for DynamicRef<A> {
+impl<A: Sort> fmt::Debug for DynamicRef<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.target() {
             Some(pid) => write!(f, "DynamicRef({pid})"),

@@ -1,4 +1,4 @@
-//! The process behind a dynamic supervisor.
+//! The process behind a dynamic supervisor of children of one kind.
 //!
 //! # A start
 //! The request carries the caller's reply. It goes on to the child, which answers when its `init` is
@@ -7,23 +7,35 @@
 //! next one.
 //!
 //! # What is kept per child
-//! For a temporary one nothing. For one that may be restarted its arguments and the number of its
-//! starts, at the place that the runtime gave it ([`ChildKey::index`]).
+//! For a temporary one nothing. For one that may be restarted its arguments, the number of its
+//! starts and the pid it had, at the place that the runtime gave it ([`ChildKey::index`]).
 //!
 //! # No handler is ever suspended
 //! but for `terminate`: so that an exit signal of the parent acts at once, and a child's end is seen
 //! to at once. The supervisor traps exits: those of strangers are messages, and dropped.
+#![expect(
+    unnameable_types,
+    missing_debug_implementations,
+    reason = "named by the hidden items of a sealed trait"
+)]
 
-use std::collections::{BTreeMap, VecDeque};
+use std::{fmt, sync::Arc};
 
 use whitebeam_actor::{
-    Actor, ChildDown, ChildKey, Context, ExitReason, Pid, Reply, SpawnOptions, Start, StartError,
-    StartInfo, StartReply, TimerRef, oneshot,
+    Actor, ChildDown, ChildKey, Context, ExitReason, Pid, SpawnOptions, Start, StartError,
+    StartInfo, StartReply, oneshot,
 };
 
-use super::handle::Count;
+use super::{
+    handle::{Count, CountGuard},
+    kept::{Kept, KeptTable},
+    serial::Serial,
+    sort::{Admin, Settings},
+    stops::Stops,
+};
 use crate::{
-    ChildError, Intensity, Restart, Shutdown,
+    AutoShutdown, ChildCounts, ChildEntry, ChildError, ChildId, ChildKind, ChildSpec, ChildState,
+    Restart, Shutdown, SpecError,
     guard::{self, Guarded},
     intensity::History,
 };
@@ -31,31 +43,84 @@ use crate::{
 /// Makes the copy of a child's arguments that stays with the supervisor.
 pub(super) type Keep<T> = fn(&T) -> T;
 
-/// What a supervisor was built to do.
-pub(crate) struct Plan<A: Actor> {
+/// Makes what a child is started with.
+pub(super) type Make<T> = dyn Fn(T) -> T + Send + Sync;
+
+/// What is known of all children.
+pub struct Template<A: Actor> {
     /// How arguments are kept. `None`: they are not.
     pub(super) keep: Option<Keep<A::Args>>,
+    /// What children are started with, made of what was asked for.
+    pub(super) arguments: Option<Arc<Make<A::Args>>>,
     pub(super) restart: Restart,
     pub(super) shutdown: Shutdown,
-    pub(super) max_children: usize,
-    pub(super) intensity: Intensity,
-    pub(super) serial: bool,
+    pub(super) auto_shutdown: AutoShutdown,
+    pub(super) kind: ChildKind,
+    pub(super) options: SpawnOptions,
 }
 
-impl<A: Actor> Clone for Plan<A> {
+impl<A: Actor> Template<A> {
+    /// Children are never restarted.
+    pub(super) fn temporary() -> Self {
+        Template {
+            keep: None,
+            arguments: None,
+            restart: Restart::Temporary,
+            shutdown: Shutdown::WORKER,
+            auto_shutdown: AutoShutdown::Never,
+            kind: ChildKind::Worker,
+            options: SpawnOptions::new(),
+        }
+    }
+
+    pub(super) fn check(&self) -> Result<(), SpecError> {
+        let Template { restart, auto_shutdown, .. } = *self;
+        if restart == Restart::Permanent && auto_shutdown != AutoShutdown::Never {
+            return Err(SpecError::Significant { id: ChildId::UNDEFINED, restart, auto_shutdown });
+        }
+        Ok(())
+    }
+
+    fn settings(&self) -> ChildSpec {
+        ChildSpec {
+            id: ChildId::UNDEFINED,
+            restart: self.restart,
+            shutdown: self.shutdown,
+            significant: self.auto_shutdown != AutoShutdown::Never,
+            kind: self.kind,
+            actor: std::any::type_name::<A>(),
+        }
+    }
+}
+
+impl<A: Actor> Clone for Template<A> {
     fn clone(&self) -> Self {
-        Plan { ..*self }
+        Template { arguments: self.arguments.clone(), options: self.options.clone(), ..*self }
+    }
+}
+
+impl<A: Actor> fmt::Debug for Template<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Template")
+            .field("children", &std::any::type_name::<A>())
+            .field("restart", &self.restart)
+            .field("shutdown", &self.shutdown)
+            .field("auto_shutdown", &self.auto_shutdown)
+            .field("kind", &self.kind)
+            .field("options", &self.options)
+            .finish_non_exhaustive()
     }
 }
 
 /// A child that somebody wants.
-pub(crate) type Wanted<A> = Guarded<(<A as Actor>::Args, StartReply<<A as Actor>::Msg>)>;
+pub(super) type Wanted<A> = (<A as Actor>::Args, StartReply<<A as Actor>::Msg>);
 
 /// What a supervisor is asked.
-pub(crate) enum Request<A: Actor> {
+pub enum Request<A: Actor> {
     Start(A::Args, StartReply<A::Msg>),
-    StartMany(Vec<Wanted<A>>),
-    Terminate(Pid, Reply<Result<(), ChildError>>),
+    #[expect(private_interfaces, reason = "the guard is this crate's")]
+    StartMany(Vec<Guarded<Wanted<A>>>),
+    Admin(Admin),
     /// The `init` of a serial start is over.
     Next,
     /// A child that is being stopped has had its time.
@@ -64,58 +129,40 @@ pub(crate) enum Request<A: Actor> {
     Exit,
 }
 
-/// A child that may be restarted.
-struct Kept<A: Actor> {
-    args: Guarded<A::Args>,
-    /// Its starts so far.
-    attempt: u32,
-}
-
-/// A child that is being stopped on its own.
-struct Stopping {
-    waiting: Vec<Reply<Result<(), ChildError>>>,
-    timer: Option<TimerRef>,
-}
-
-/// The supervisor's state.
-pub(crate) struct Dynamic<A: Actor> {
-    plan: Plan<A>,
-    /// By [`ChildKey::index`]; empty if children are temporary.
-    kept: Vec<Option<Kept<A>>>,
-    stopping: BTreeMap<ChildKey, Stopping>,
-    restarts: History,
-    serial: Serial<A>,
-    count: CountGuard,
-}
-
-struct Serial<A: Actor> {
-    /// A start is under way.
-    busy: bool,
-    waiting: VecDeque<Wanted<A>>,
-}
-
-/// However the supervisor ends: it has no children then.
-struct CountGuard(Count);
-
-impl Drop for CountGuard {
-    fn drop(&mut self) {
-        self.0.set(0);
+impl<A: Actor> From<Admin> for Request<A> {
+    fn from(admin: Admin) -> Self {
+        Request::Admin(admin)
     }
 }
 
+/// The supervisor's state.
+pub struct Dynamic<A: Actor> {
+    template: Template<A>,
+    settings: Settings,
+    kept: KeptTable<Guarded<A::Args>>,
+    stops: Stops,
+    restarts: History,
+    serial: Serial<Wanted<A>>,
+    count: CountGuard,
+}
+
 impl<A: Actor> Actor for Dynamic<A> {
-    type Args = (Plan<A>, Count);
+    type Args = (Template<A>, Settings, Count);
     type Msg = Request<A>;
 
-    async fn init((plan, count): Self::Args, cx: &mut Context<Self>) -> Result<Self, ExitReason> {
+    async fn init(
+        (template, settings, count): Self::Args,
+        cx: &mut Context<Self>,
+    ) -> Result<Self, ExitReason> {
         cx.supervise(Self::child_down);
         cx.trap_exit(|_| Request::Exit);
         Ok(Dynamic {
-            restarts: History::new(plan.intensity),
-            plan,
-            kept: Vec::new(),
-            stopping: BTreeMap::new(),
-            serial: Serial { busy: false, waiting: VecDeque::new() },
+            restarts: History::new(settings.intensity),
+            template,
+            settings,
+            kept: KeptTable::new(),
+            stops: Stops::default(),
+            serial: Serial::new(),
             count: CountGuard(count),
         })
     }
@@ -126,25 +173,25 @@ impl<A: Actor> Actor for Dynamic<A> {
         cx: &mut Context<Self>,
     ) -> Result<(), ExitReason> {
         match request {
-            Request::Start(args, ack) if !self.plan.serial => self.start(args, ack, cx),
+            Request::Start(args, ack) if !self.settings.serial => self.start(args, ack, cx),
             Request::Start(args, ack) => {
-                self.serial.waiting.push_back(Guarded::new((args, ack)));
+                self.serial.push((args, ack));
                 self.next_serial(cx);
             }
-            Request::StartMany(batch) if !self.plan.serial => {
+            Request::StartMany(batch) if !self.settings.serial => {
                 for (args, ack) in batch.into_iter().filter_map(Guarded::take) {
                     self.start(args, ack, cx);
                 }
             }
             Request::StartMany(batch) => {
-                self.serial.waiting.extend(batch);
+                self.serial.extend(batch);
                 self.next_serial(cx);
             }
             Request::Next => {
-                self.serial.busy = false;
+                self.serial.done();
                 self.next_serial(cx);
             }
-            Request::Terminate(pid, reply) => self.terminate_child(pid, reply, cx),
+            Request::Admin(admin) => self.answer(admin, cx),
             Request::TimeOver(key, pid) => {
                 if cx.child_pid(key) == Some(pid) {
                     cx.exit(pid, ExitReason::Kill);
@@ -156,60 +203,56 @@ impl<A: Actor> Actor for Dynamic<A> {
     }
 
     async fn terminate(&mut self, _reason: &ExitReason, cx: &mut Context<Self>) {
-        let _ = cx.stop_children(self.plan.shutdown.into()).await;
+        let _ = cx.stop_children(self.template.shutdown.into()).await;
         // As in `child_down`.
         self.count.0.set(cx.child_count());
-        for (_, stopping) in std::mem::take(&mut self.stopping) {
-            stopping.done();
-        }
+        self.stops.end_all();
     }
 }
 
 impl<A: Actor> Dynamic<A> {
     #[inline]
     fn start(&mut self, args: A::Args, ack: StartReply<A::Msg>, cx: &mut Context<Self>) {
-        if cx.child_count() >= self.plan.max_children {
+        if cx.child_count() >= self.settings.max_children {
             drop(Guarded::new(args));
             return ack.send(Err(StartError::MaxChildren));
         }
-        let kept = match self.plan.keep.map(|keep| guard::call(|| keep(&args))).transpose() {
-            Ok(kept) => kept,
+        let kept = match self.template.keep.map(|keep| guard::call(|| keep(&args))).transpose() {
+            Ok(kept) => kept.map(Guarded::new),
             Err(panic) => {
                 drop(Guarded::new(args));
                 return ack.send(Err(StartError::Exit(panic)));
             }
         };
+        let args = match self.arguments(args) {
+            Ok(args) => args,
+            Err(panic) => return ack.send(Err(StartError::Exit(panic))),
+        };
         // Before it can run: who is told that it has started may look at the count.
         self.count.0.set(cx.child_count() + 1);
-        // No name: a name has one owner, and here are many children.
-        let options = SpawnOptions::new();
+        let options = self.template.options.clone();
         let spawned = guard::call(|| cx.spawn_child::<A>(args, options, None, Some(ack)));
         match spawned {
-            Ok(Some((key, _child))) => {
+            Ok(Some((key, child))) => {
                 if let Some(args) = kept {
-                    self.keep(key, Kept { args: Guarded::new(args), attempt: 1 });
+                    self.kept.put(key, Kept::new(args, child.pid()));
                 }
             }
             _ => self.count.0.set(cx.child_count()),
         }
     }
 
-    fn keep(&mut self, key: ChildKey, kept: Kept<A>) {
-        let place = key.index();
-        if place >= self.kept.len() {
-            self.kept.resize_with(place + 1, || None);
+    /// What a child is started with.
+    #[inline]
+    fn arguments(&self, args: A::Args) -> Result<A::Args, ExitReason> {
+        match &self.template.arguments {
+            None => Ok(args),
+            Some(make) => guard::call(|| make(args)),
         }
-        self.kept[place] = Some(kept);
     }
 
     fn next_serial(&mut self, cx: &mut Context<Self>) {
-        if self.serial.busy {
-            return;
-        }
-        let Some((args, ack)) = self.serial.waiting.pop_front().and_then(Guarded::take) else {
-            return;
-        };
-        self.serial.busy = true;
+        let Some((args, ack)) = self.serial.next() else { return };
         let (started, answer) = oneshot();
         self.start(args, started, cx);
         let me = cx.me();
@@ -222,78 +265,136 @@ impl<A: Actor> Dynamic<A> {
             .detach();
     }
 
-    fn terminate_child(
-        &mut self,
-        pid: Pid,
-        reply: Reply<Result<(), ChildError>>,
-        cx: &mut Context<Self>,
-    ) {
-        let Some(key) = cx.child_key(pid) else {
-            return reply.send(Err(ChildError::NotFound));
-        };
-        if let Some(stopping) = self.stopping.get_mut(&key) {
-            stopping.waiting.push(reply);
-            return;
-        }
-        cx.exit(pid, self.plan.shutdown.signal());
-        let time = self.plan.shutdown.limit();
-        let timer = time.map(|time| cx.send_after(time, Request::TimeOver(key, pid)));
-        self.stopping.insert(key, Stopping { waiting: vec![reply], timer });
-    }
-
     fn child_down(&mut self, down: ChildDown, cx: &mut Context<Self>) {
-        let kept = self.kept.get_mut(down.key.index()).and_then(Option::take);
-        let mut ended = None;
-        if let Some(mut stopping) = self.stopping.remove(&down.key) {
-            if let Some(timer) = stopping.timer.take() {
-                cx.cancel(timer);
+        let kept = self.kept.take(down.key);
+        let ended = self.stops.end(down.key, cx);
+        if ended.is_none() {
+            match kept {
+                Some(kept) if self.template.restart.applies(kept.attempt, &down) => {
+                    self.restart(kept, down, cx);
+                }
+                _ if self.template.auto_shutdown != AutoShutdown::Never => {
+                    self.significant_down(&down, cx);
+                }
+                _ => {}
             }
-            ended = Some(stopping);
-        } else if let Some(kept) = kept
-            && self.plan.restart.applies(kept.attempt, &down)
-        {
-            self.restart(kept, down.reason, cx);
         }
         let children = cx.child_count();
         if children == 0 {
-            // Memory goes back after a burst.
-            self.kept = Vec::new();
+            self.kept.clear();
         }
         self.count.0.set(children);
         // When it is counted off: who waited may look at the count.
-        if let Some(stopping) = ended {
-            stopping.done();
+        if let Some(stop) = ended {
+            stop.done();
         }
     }
 
-    fn restart(&mut self, kept: Kept<A>, last_exit: ExitReason, cx: &mut Context<Self>) {
-        if !self.restarts.allows(cx.runtime().uptime()) {
+    /// A significant child has ended by itself, for good.
+    #[cold]
+    fn significant_down(&mut self, down: &ChildDown, cx: &mut Context<Self>) {
+        let ends = match self.template.auto_shutdown {
+            AutoShutdown::Never => false,
+            AutoShutdown::AnySignificant => true,
+            AutoShutdown::AllSignificant => cx.child_count() == 0,
+        };
+        // One whose first start failed was none.
+        if ends && down.started {
+            cx.stop(ExitReason::Shutdown);
+        }
+    }
+
+    fn restart(
+        &mut self,
+        mut kept: Kept<Guarded<A::Args>>,
+        down: ChildDown,
+        cx: &mut Context<Self>,
+    ) {
+        if !self.restarts.allows_at(|| cx.runtime().uptime()) {
             return cx.stop(ExitReason::Shutdown);
         }
-        let Some(args) = self.plan.keep.zip(kept.args.get()) else { return };
-        let args = match guard::call(|| (args.0)(args.1)) {
+        let Some((keep, args)) = self.template.keep.zip(kept.with.get()) else { return };
+        let args = match guard::call(|| keep(args)).and_then(|args| self.arguments(args)) {
             Ok(args) => args,
             // A child that cannot be restarted is for the supervisor above to see to.
             Err(panic) => return cx.stop(panic),
         };
+        if down.started {
+            kept.last = down.pid;
+        }
+        kept.attempt = kept.attempt.saturating_add(1);
         let mut info = StartInfo::first();
-        info.attempt = kept.attempt.saturating_add(1);
-        info.last_exit = Some(last_exit);
-        let attempt = info.attempt;
-        let spawned =
-            guard::call(|| cx.spawn_child::<A>(args, SpawnOptions::new(), Some(info), None));
-        match spawned {
-            Ok(Some((key, _child))) => self.keep(key, Kept { args: kept.args, attempt }),
-            // The runtime is shutting down, or its process table is full.
+        info.attempt = kept.attempt;
+        info.last_exit = Some(down.reason);
+        let options = self.template.options.clone();
+        match guard::call(|| cx.spawn_child::<A>(args, options, Some(info), None)) {
+            Ok(Some((key, _child))) => {
+                self.kept.put(key, kept);
+                self.kept.note_restart(key, cx);
+            }
+            // The runtime is shutting down, its process table is full, or the name was taken.
             _ => cx.stop(ExitReason::Shutdown),
         }
     }
 }
 
-impl Stopping {
-    fn done(self) {
-        for reply in self.waiting {
-            reply.send(Ok(()));
+impl<A: Actor> Dynamic<A> {
+    fn answer(&mut self, admin: Admin, cx: &mut Context<Self>) {
+        match admin {
+            Admin::Terminate(pid, reply) => {
+                let found = self.find(pid, cx);
+                match found.and_then(|key| Some((key, cx.child_pid(key)?))) {
+                    Some((key, pid)) => {
+                        let over = Request::TimeOver(key, pid);
+                        self.stops.begin((key, pid), self.template.shutdown, reply, over, cx);
+                    }
+                    None => reply.send(Err(ChildError::NotFound)),
+                }
+            }
+            Admin::WhichChildren(reply) => reply.send(self.which_children(cx)),
+            Admin::CountChildren(reply) => reply.send(self.count_children(cx)),
+            Admin::GetChildspec(pid, reply) => {
+                let found = self.find(pid, cx).map(|_| self.template.settings());
+                reply.send(found.ok_or(ChildError::NotFound));
+            }
+            Admin::SetMaxChildren(most, reply) => {
+                self.settings.max_children = most;
+                reply.send(());
+            }
+            Admin::Count(reply) => reply.send(self.count.0.clone()),
         }
+    }
+
+    /// The child of this pid; also the one that had it, and whose restart is not done.
+    fn find(&mut self, pid: Pid, cx: &Context<Self>) -> Option<ChildKey> {
+        cx.child_key(pid).or_else(|| self.kept.restarting(pid, cx))
+    }
+
+    fn which_children(&self, cx: &Context<Self>) -> Vec<ChildEntry> {
+        let describe = |(key, pid)| ChildEntry {
+            id: ChildId::UNDEFINED,
+            state: match self.kept.is_restarting(key, cx) {
+                true => ChildState::Restarting,
+                false => ChildState::Running(pid),
+            },
+            kind: self.template.kind,
+            actor: std::any::type_name::<A>(),
+        };
+        cx.children().map(describe).collect()
+    }
+
+    fn count_children(&self, cx: &Context<Self>) -> ChildCounts {
+        let rt = cx.runtime();
+        // The template.
+        let mut counts = ChildCounts { specs: 1, ..ChildCounts::default() };
+        for (key, pid) in cx.children() {
+            let is_active = rt.is_alive(pid) && !self.kept.is_restarting(key, cx);
+            counts.active += usize::from(is_active);
+            match self.template.kind {
+                ChildKind::Worker => counts.workers += 1,
+                ChildKind::Supervisor => counts.supervisors += 1,
+            }
+        }
+        counts
     }
 }

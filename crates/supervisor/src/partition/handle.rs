@@ -6,17 +6,20 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use whitebeam_actor::{ChildRef, Info, Pid, Target};
+use whitebeam_actor::{ChildRef, FindError, Handle, Info, Pid, Target};
 
-use super::process::Event;
-use crate::route;
+use super::process::{Event, InUse};
+use crate::{ChildCounts, ChildEntry, ChildError, ResizeError, route};
 
 /// Finds the partition of a key. Cheap to clone; it goes on over restarts of partitions and of the
 /// supervisor.
 ///
 /// A lookup reads a table and hashes the key; it asks nobody. The table is there when the supervisor has
-/// been started, and does not change any more: a partition's handle leads to whatever incarnation of
-/// it is in force.
+/// been started: a partition's handle leads to whatever incarnation of it is in force. How many of the partitions are
+/// in use may [change](Self::resize).
+///
+/// What it gives, a [`ChildRef`] or the handle of a supervisor, goes wherever a process is asked for: it is cast to,
+/// called, monitored, told to exit, and is no name: nobody can be registered under it.
 ///
 /// # Which partition
 /// A key that is one integer, or hashes as one (newtypes of integers, `bool`, `char`, enums without
@@ -28,25 +31,75 @@ pub struct PartitionRef<H> {
 }
 
 /// The partitions' handles by index, once they are made.
-pub(crate) struct Table<H>(OnceLock<Box<[H]>>);
+pub(crate) struct Table<H> {
+    handles: OnceLock<Box<[H]>>,
+    pub(super) in_use: Arc<InUse>,
+}
 
 impl<H> Table<H> {
     pub(crate) fn new() -> Self {
-        Table(OnceLock::new())
+        Table { handles: OnceLock::new(), in_use: Arc::default() }
     }
 
     /// Called once, when the children are made.
     pub(crate) fn fill(&self, handles: Vec<H>) {
-        let first = self.0.set(handles.into_boxed_slice());
+        self.in_use.set(handles.len());
+        let first = self.handles.set(handles.into_boxed_slice());
         debug_assert!(first.is_ok(), "children are made once");
     }
 
+    fn all(&self) -> &[H] {
+        self.handles.get().map_or(&[], |handles| handles)
+    }
+
+    /// Those in use.
     fn handles(&self) -> &[H] {
-        self.0.get().map_or(&[], |handles| handles)
+        let all = self.all();
+        all.get(..self.in_use.get()).unwrap_or(all)
     }
 }
 
-#[expect(clippy::len_without_is_empty, reason = "once started it is never empty")]
+impl<H: Send + Sync + 'static> PartitionRef<H> {
+    /// The supervisor of this name, or pid. It is found once: the handle is of that process. Its keys are looked up as
+    /// those of any other handle.
+    ///
+    /// ```
+    /// use whitebeam_actor::{ChildRef, Mailbox, Name, Runtime, SpawnOptions};
+    /// use whitebeam_supervisor::{Child, PartitionRef, PartitionSupervisor, Partitions};
+    ///
+    /// let rt = Runtime::simulated(1)?;
+    /// rt.block_on(async {
+    ///     let sink = |index| Child::process(index, |mut mailbox: Mailbox<u32>| async move {
+    ///         loop {
+    ///             mailbox.recv().await;
+    ///         }
+    ///     });
+    ///     let pool = PartitionSupervisor::new(Partitions::exactly(3), sink);
+    ///     pool.options(SpawnOptions::new().name("pool")).start(&rt).await?;
+    ///     let pool: PartitionRef<ChildRef<u32>> = PartitionRef::find(&rt, Name::from("pool")).await?;
+    ///     assert_eq!(pool.len(), 3);
+    ///     pool.of("key").cast(1)?;
+    ///     Ok::<_, Box<dyn std::error::Error>>(())
+    /// })?;
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `NoProc` if there is no such process, or it ends meanwhile; `WrongMessage` if it is no partition supervisor, or one
+    /// of other partitions.
+    pub async fn find(rt: &Handle, supervisor: impl Target) -> Result<Self, FindError> {
+        let root: ChildRef<Event> = rt.find::<Event>(supervisor)?.into();
+        let table = root.call(Event::Table).no_timeout().await.map_err(|_| FindError::NoProc)?;
+        match table.downcast::<Table<H>>() {
+            Ok(table) => Ok(PartitionRef::new(root, table)),
+            Err(_) => Err(FindError::WrongMessage {
+                expected: std::any::type_name::<H>(),
+                found: "the handles of other partitions",
+            }),
+        }
+    }
+}
+
 impl<H> PartitionRef<H> {
     pub(crate) fn new(root: ChildRef<Event>, table: Arc<Table<H>>) -> Self {
         PartitionRef { root, table }
@@ -55,16 +108,20 @@ impl<H> PartitionRef<H> {
     /// The partition of `key`.
     ///
     /// # Panics
-    /// If the supervisor, described as a child of another one, was not started yet: there are no
-    /// partitions then.
+    /// If there are no partitions: the supervisor, described as a child of another one, was not started yet, or it was
+    /// [resized](Self::resize) to 0. [`get`](Self::get) does not panic.
     pub fn of<K: Hash + ?Sized>(&self, key: &K) -> &H {
-        match self.find(key) {
+        match self.get(key) {
             Some(partition) => partition,
-            None => panic!("no partition before the supervisor is started: start the tree first"),
+            None if self.table.all().is_empty() => {
+                panic!("no partition before the supervisor is started: start the tree first")
+            }
+            None => panic!("no partition in use: resize the supervisor to 1 or more"),
         }
     }
 
-    pub(crate) fn find<K: Hash + ?Sized>(&self, key: &K) -> Option<&H> {
+    /// The partition of `key`. `None`: there are no partitions, see [`of`](Self::of).
+    pub fn get<K: Hash + ?Sized>(&self, key: &K) -> Option<&H> {
         let handles = self.table.handles();
         if handles.is_empty() {
             return None;
@@ -72,12 +129,68 @@ impl<H> PartitionRef<H> {
         handles.get(route::place(key, handles.len()))
     }
 
-    /// Number of partitions; 0 before the supervisor is started.
+    /// Number of partitions in use; 0 before the supervisor is started. Elixir's `partitions/1`.
     pub fn len(&self) -> usize {
         self.table.handles().len()
     }
 
-    /// The partitions by index.
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Has as many partitions in use, from the first on, as `to` says; at most as many as the supervisor was started
+    /// with. Gives how many there were before. Where a key leads to changes with the number.
+    ///
+    /// Of fewer, those that are too many are stopped, as their specs say, all at once. Keys are not led to them any more
+    /// before they are told; who has such a partition's handle already finds `NoProc` there when it has ended. Of more,
+    /// those that are missing are started, all at once, and keys are led to them when they have. If one does not
+    /// start, all stays as it was.
+    ///
+    /// Resizes go one after the other. A restart of the supervisor brings all partitions back.
+    ///
+    /// ```
+    /// # use whitebeam_actor::{Mailbox, Runtime};
+    /// # use whitebeam_supervisor::{Child, PartitionSupervisor, Partitions, ResizeError};
+    /// # let rt = Runtime::simulated(1)?;
+    /// # rt.block_on(async {
+    /// # let sink = |index| Child::process(index, |mut mailbox: Mailbox<u32>| async move {
+    /// #     loop {
+    /// #         mailbox.recv().await;
+    /// #     }
+    /// # });
+    /// let pool = PartitionSupervisor::new(Partitions::exactly(8), sink).start(&rt).await?;
+    /// assert_eq!(pool.resize(3).await?, 8);
+    /// assert_eq!((pool.len(), pool.count_children().await?.active), (3, 3));
+    /// assert!(matches!(pool.resize(9).await, Err(ResizeError::TooMany { most: 8, .. })));
+    /// # Ok::<_, Box<dyn std::error::Error>>(()) })?;
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `TooMany`; `Start` if a partition did not start; or the supervisor could not be asked.
+    pub async fn resize(&self, to: usize) -> Result<usize, ResizeError> {
+        let resized = self.root.call(|reply| Event::Resize(to, reply)).no_timeout().await;
+        resized.map_err(|error| ResizeError::Supervisor(error.into()))?
+    }
+
+    /// All partitions by index, which is their id, also those that are not in use.
+    ///
+    /// # Errors
+    /// The supervisor could not be asked.
+    pub async fn which_children(&self) -> Result<Vec<ChildEntry>, ChildError> {
+        Ok(self.root.call(Event::WhichChildren).no_timeout().await?)
+    }
+
+    /// How many partitions there are, and of how many of them a process is alive.
+    ///
+    /// # Errors
+    /// The supervisor could not be asked.
+    pub async fn count_children(&self) -> Result<ChildCounts, ChildError> {
+        Ok(self.root.call(Event::CountChildren).no_timeout().await?)
+    }
+
+    /// The partitions in use by index.
     pub fn iter(&self) -> impl Iterator<Item = &H> {
         self.table.handles().iter()
     }

@@ -10,22 +10,27 @@
 //!
 //! No handler is suspended, so that a shutdown acts also while children are starting.
 //!
+//! # Resize
+//! See `resize.rs`.
+//!
 //! # Stop
-//! All children are told at once. Those with equal shutdown times have one timer; if all have the same,
-//! as a rule, the runtime's own.
+//! All children are told at once.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{any::Any, sync::Arc};
 
 use parking_lot::Mutex;
 use whitebeam_actor::{
-    Actor, ChildDown, ChildKey, Context, ExitReason, Pid, Reply, StartError, StartInfo, Stop, Task,
+    Actor, ChildDown, ChildKey, Context, ExitReason, Pid, Reply, StartError, StartInfo, TimerRef,
 };
+use whitebeam_sync::shim::atomic::{AtomicUsize, Ordering};
 
+use super::resize::Resizes;
 use crate::{
-    ChildFailed, Intensity, Shutdown,
+    ChildCounts, ChildEntry, ChildFailed, ChildKind, ChildState, Intensity, ResizeError, Shutdown,
     child::{Launched, Parent, Spec},
     guard,
     intensity::History,
+    stop_all::stop_all,
 };
 
 /// What a partition supervisor supervises. Shared by its incarnations: the children's slots are in it.
@@ -33,39 +38,84 @@ pub(crate) struct Tree {
     /// By index. Locked while a child is launched, by the one incarnation that lives.
     pub(super) children: Mutex<Vec<Spec>>,
     pub(super) intensity: Intensity,
+    pub(super) in_use: Arc<InUse>,
+    /// The [`Table`](super::handle::Table) that callers look up, for those who find the supervisor by name.
+    pub(super) table: Arc<dyn Any + Send + Sync>,
 }
 
-/// What the supervisor is told.
+/// How many of the partitions, from the first on, keys are led to. Written by the supervisor only.
+#[derive(Default)]
+pub(crate) struct InUse(AtomicUsize);
+
+impl InUse {
+    pub(super) fn set(&self, partitions: usize) {
+        // Who must see it hears of it by a message, which orders it.
+        self.0.store(partitions, Ordering::Relaxed);
+    }
+
+    #[inline]
+    pub(super) fn get(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// What the supervisor is asked and told.
 pub(crate) enum Event {
-    /// The child of this index has started, or not.
+    /// How the first start of the child of this index came out.
     Started(usize, Result<(), StartError>),
+    Resize(usize, Reply<Result<usize, ResizeError>>),
+    /// The child of this index was told to end and has had its time.
+    TimeOver(usize, ChildKey),
+    WhichChildren(Reply<Vec<ChildEntry>>),
+    CountChildren(Reply<ChildCounts>),
+    /// For a handle that was found.
+    Table(Reply<Arc<dyn Any + Send + Sync>>),
     /// A stranger's exit signal.
     Exit,
 }
 
 /// The supervisor's state.
 pub(crate) struct Partitioned {
-    tree: Arc<Tree>,
+    pub(super) tree: Arc<Tree>,
     /// The index of the child at each [`ChildKey::index`].
     index_of: Vec<usize>,
     /// By index.
-    children: Vec<Running>,
+    pub(super) children: Vec<Partition>,
     restarts: History,
-    /// Children whose first start is under way.
-    starting: usize,
+    /// Children whose first start is under way, when the supervisor starts.
+    pub(super) starting: usize,
     /// Who waits for them.
     ack: Option<Reply<()>>,
+    pub(super) resizes: Resizes,
 }
 
-#[derive(Clone, Default)]
-struct Running {
-    key: Option<ChildKey>,
+/// A child, as this incarnation of the supervisor knows it.
+#[derive(Default)]
+pub(super) struct Partition {
+    pub(super) key: Option<ChildKey>,
     /// Its starts so far.
-    attempt: u32,
-    /// The outcome of its first start has come.
-    has_started: bool,
-    /// Its end, which has come before that.
+    pub(super) attempt: u32,
+    pub(super) phase: Phase,
+    /// Its end, which has come before the outcome of its first start.
     ended: Option<ChildDown>,
+    /// Kills it, when it is being stopped.
+    pub(super) timer: Option<TimerRef>,
+}
+
+/// What is known of a child.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// It is not to run.
+    #[default]
+    Out,
+    /// Its first start is under way.
+    Starting,
+    /// It has started, and is restarted as its spec says.
+    Up,
+    /// Its first start has failed; its end is to come.
+    Failed,
+    /// It was told to end, by a resize.
+    Stopping,
 }
 
 impl Actor for Partitioned {
@@ -76,52 +126,42 @@ impl Actor for Partitioned {
         cx.supervise(Self::child_down);
         cx.trap_exit(|_| Event::Exit);
         let count = tree.children.lock().len();
+        tree.in_use.set(count);
         let mut this = Partitioned {
             index_of: Vec::with_capacity(count),
-            children: vec![Running::default(); count],
+            children: std::iter::repeat_with(Partition::default).take(count).collect(),
             restarts: History::new(tree.intensity),
             starting: count,
             ack,
+            resizes: Resizes::default(),
             tree,
         };
         for index in 0..count {
-            let launched = this.launch(index, None, cx);
-            let me = cx.me();
-            cx.runtime()
-                .spawn_task(async move {
-                    let outcome = match launched {
-                        Ok(launched) => launched.ready.await,
-                        Err(panic) => Err(StartError::Exit(panic)),
-                    };
-                    // Refused by a supervisor that has ended meanwhile, and told its starter so.
-                    let _ = me.cast(Event::Started(index, outcome));
-                })
-                .detach();
+            this.begin(index, cx);
         }
         Ok(this)
     }
 
     async fn handle(&mut self, event: Event, cx: &mut Context<Self>) -> Result<(), ExitReason> {
-        let Event::Started(index, outcome) = event else { return Ok(()) };
-        self.children[index].has_started = true;
-        let ended = self.children[index].ended.take();
-        match outcome {
-            Ok(()) => {}
-            // Kept without a process.
-            Err(StartError::Ignore) => self.tree.children.lock()[index].launch.gone(),
-            Err(error) => {
-                let id = self.tree.children.lock()[index].id.clone();
-                return Err(ChildFailed { partition: index, id, error }.into());
+        match event {
+            Event::Started(index, outcome) => self.started(index, outcome, cx)?,
+            Event::Resize(to, reply) => {
+                self.resizes.push(to, reply);
+                self.next_resize(cx);
             }
-        }
-        self.starting -= 1;
-        if self.starting == 0
-            && let Some(ack) = self.ack.take()
-        {
-            ack.send(());
-        }
-        if let Some(down) = ended {
-            self.ended(index, down, cx);
+            Event::TimeOver(index, key) => {
+                let partition = &self.children[index];
+                if partition.key == Some(key)
+                    && partition.phase == Phase::Stopping
+                    && let Some(pid) = cx.child_pid(key)
+                {
+                    cx.exit(pid, ExitReason::Kill);
+                }
+            }
+            Event::WhichChildren(reply) => reply.send(self.which_children(cx)),
+            Event::CountChildren(reply) => reply.send(self.count_children(cx)),
+            Event::Table(reply) => reply.send(self.tree.table.clone()),
+            Event::Exit => {}
         }
         Ok(())
     }
@@ -129,20 +169,33 @@ impl Actor for Partitioned {
     async fn terminate(&mut self, _reason: &ExitReason, cx: &mut Context<Self>) {
         let shutdowns: Vec<Shutdown> =
             self.tree.children.lock().iter().map(|child| child.shutdown).collect();
-        match shutdowns.split_first() {
-            Some((first, rest)) if rest.iter().any(|shutdown| shutdown != first) => {
-                let _timers = self.tell_mixed(&shutdowns, cx);
-                let _ = cx.stop_children(Stop::Infinity).await;
-            }
-            Some((shutdown, _)) => {
-                let _ = cx.stop_children((*shutdown).into()).await;
-            }
-            None => {}
-        }
+        let told = self.children.iter().zip(shutdowns).filter_map(|(child, shutdown)| {
+            let pid: Pid = cx.child_pid(child.key?)?;
+            Some((pid, shutdown))
+        });
+        let told = told.collect();
+        stop_all(told, cx).await;
     }
 }
 
 impl Partitioned {
+    /// Begins the first start of a child, whose outcome comes as a message.
+    pub(super) fn begin(&mut self, index: usize, cx: &mut Context<Self>) {
+        self.children[index] = Partition { phase: Phase::Starting, ..Partition::default() };
+        let launched = self.launch(index, None, cx);
+        let me = cx.me();
+        cx.runtime()
+            .spawn_task(async move {
+                let outcome = match launched {
+                    Ok(launched) => launched.ready.await,
+                    Err(panic) => Err(StartError::Exit(panic)),
+                };
+                // Refused by a supervisor that has ended meanwhile, and told its starter so.
+                let _ = me.cast(Event::Started(index, outcome));
+            })
+            .detach();
+    }
+
     /// Starts the next incarnation of a child. The error is a panic in the user's code that makes its
     /// arguments.
     fn launch(
@@ -174,14 +227,74 @@ impl Partitioned {
         Ok(launched)
     }
 
+    /// The outcome of a first start has come.
+    fn started(
+        &mut self,
+        index: usize,
+        outcome: Result<(), StartError>,
+        cx: &mut Context<Self>,
+    ) -> Result<(), ExitReason> {
+        let ended = self.children[index].ended.take();
+        self.children[index].phase = Phase::Up;
+        let failed = match outcome {
+            Ok(()) => None,
+            // Kept without a process.
+            Err(StartError::Ignore) => {
+                self.gone(index);
+                None
+            }
+            Err(error) => {
+                let id = self.tree.children.lock()[index].id.clone();
+                Some(ChildFailed { partition: index, id, error })
+            }
+        };
+        if self.starting > 0 {
+            if let Some(failed) = failed {
+                return Err(failed.into());
+            }
+            self.starting -= 1;
+            if self.starting == 0
+                && let Some(ack) = self.ack.take()
+            {
+                ack.send(());
+            }
+        } else {
+            if failed.is_some() {
+                let has_process = self.children[index].key.is_some();
+                self.children[index].phase = if has_process { Phase::Failed } else { Phase::Out };
+                self.gone(index);
+            }
+            self.resized(failed, cx);
+        }
+        if let Some(down) = ended
+            && self.children[index].phase == Phase::Up
+        {
+            self.ended(index, down, cx);
+        }
+        self.next_resize(cx);
+        Ok(())
+    }
+
     fn child_down(&mut self, down: ChildDown, cx: &mut Context<Self>) {
         let Some(&index) = self.index_of.get(down.key.index()) else { return };
         let child = &mut self.children[index];
+        if child.key != Some(down.key) {
+            return;
+        }
         child.key = None;
-        if child.has_started {
-            self.ended(index, down, cx);
-        } else {
-            child.ended = Some(down);
+        match child.phase {
+            Phase::Starting => child.ended = Some(down),
+            Phase::Up => self.ended(index, down, cx),
+            Phase::Failed => child.phase = Phase::Out,
+            Phase::Stopping => {
+                if let Some(timer) = child.timer.take() {
+                    cx.cancel(timer);
+                }
+                self.out(index);
+                self.resized(None, cx);
+                self.next_resize(cx);
+            }
+            Phase::Out => {}
         }
     }
 
@@ -190,7 +303,7 @@ impl Partitioned {
         let attempt = self.children[index].attempt;
         let restart = self.tree.children.lock()[index].restart;
         if !restart.applies(attempt, &down) {
-            return self.tree.children.lock()[index].launch.gone();
+            return self.gone(index);
         }
         if !self.restarts.allows(cx.runtime().uptime()) {
             return cx.stop(ExitReason::Shutdown);
@@ -204,26 +317,51 @@ impl Partitioned {
         }
     }
 
-    /// Tells each child to end in its own way. The timers kill, until they are dropped.
-    fn tell_mixed(&self, shutdowns: &[Shutdown], cx: &mut Context<Self>) -> Vec<Task<()>> {
-        let mut groups: BTreeMap<Duration, Vec<Pid>> = BTreeMap::new();
-        for (child, shutdown) in self.children.iter().zip(shutdowns) {
-            let Some(pid) = child.key.and_then(|key| cx.child_pid(key)) else { continue };
-            cx.exit(pid, shutdown.signal());
-            if let Shutdown::After(time) = shutdown {
-                groups.entry(*time).or_default().push(pid);
+    /// A child is not to run any more.
+    pub(super) fn out(&mut self, index: usize) {
+        self.children[index].phase = Phase::Out;
+        self.gone(index);
+    }
+
+    /// A child's address leads to nobody.
+    fn gone(&self, index: usize) {
+        self.tree.children.lock()[index].launch.gone();
+    }
+
+    fn which_children(&self, cx: &Context<Self>) -> Vec<ChildEntry> {
+        let specs = self.tree.children.lock();
+        let describe = |(index, (spec, child)): (usize, (&Spec, &Partition))| ChildEntry {
+            id: index.into(),
+            state: child.state(cx),
+            kind: spec.kind,
+            actor: spec.launch.actor(),
+        };
+        specs.iter().zip(&self.children).enumerate().map(describe).collect()
+    }
+
+    fn count_children(&self, cx: &Context<Self>) -> ChildCounts {
+        let rt = cx.runtime();
+        let mut counts = ChildCounts::default();
+        for (spec, child) in self.tree.children.lock().iter().zip(&self.children) {
+            counts.specs += 1;
+            counts.active += usize::from(child.state(cx).pid().is_some_and(|pid| rt.is_alive(pid)));
+            match spec.kind {
+                ChildKind::Worker => counts.workers += 1,
+                ChildKind::Supervisor => counts.supervisors += 1,
             }
         }
-        let rt = cx.runtime();
-        let kill = |(time, group): (Duration, Vec<Pid>)| {
-            let handle = rt.clone();
-            rt.spawn_task(async move {
-                handle.sleep(time).await;
-                for pid in group {
-                    handle.exit(pid, ExitReason::Kill);
-                }
-            })
-        };
-        groups.into_iter().map(kill).collect()
+        counts
+    }
+}
+
+impl Partition {
+    fn state(&self, cx: &Context<Partitioned>) -> ChildState {
+        match self.key.and_then(|key| Some((key, cx.child_pid(key)?))) {
+            Some((key, _)) if self.attempt > 1 && cx.is_child_starting(key) => {
+                ChildState::Restarting
+            }
+            Some((_, pid)) => ChildState::Running(pid),
+            None => ChildState::Stopped,
+        }
     }
 }

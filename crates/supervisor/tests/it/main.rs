@@ -4,8 +4,12 @@
 
 mod child_ref;
 mod conformance_dynamic;
+mod conformance_dynamic_any;
 mod conformance_dynamic_stop;
 mod conformance_partition;
+mod conformance_partition_admin;
+mod conformance_simple;
+mod dynamic_any;
 mod dynamic_faults;
 mod dynamic_restart;
 mod dynamic_serial;
@@ -15,6 +19,7 @@ mod environment;
 mod large;
 mod mailbox;
 mod partition;
+mod partition_resize;
 mod specs;
 mod start_limit;
 mod stress;

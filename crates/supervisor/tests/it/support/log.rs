@@ -93,6 +93,10 @@ impl Gate {
         wakers.into_iter().for_each(Waker::wake);
     }
 
+    pub(crate) fn is_open(&self) -> bool {
+        self.0.lock().0
+    }
+
     pub(crate) async fn passed(self) {
         poll_fn(|cx| {
             let mut inner = self.0.lock();

@@ -1,0 +1,61 @@
+//! What all dynamic supervisors have in common, whatever their children are.
+#![expect(
+    unnameable_types,
+    missing_debug_implementations,
+    reason = "named by the hidden items of a sealed trait"
+)]
+
+use std::fmt;
+
+use whitebeam_actor::{Actor, Pid, Reply};
+
+use super::handle::Count;
+use crate::{ChildCounts, ChildEntry, ChildError, ChildSpec, Intensity, SpecError, child::Sealed};
+
+/// What a dynamic supervisor's children are: actors of one kind, which is any [`Actor`], or [`Any`](crate::Any).
+///
+/// There are no other implementations.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is neither an actor nor `Any`",
+    note = "children of one kind: `DynamicSupervisor::<A>::new()`; of any kinds: `DynamicSupervisor::any()`"
+)]
+pub trait Sort: Sized + Send + 'static {
+    /// What is known of all children.
+    #[doc(hidden)]
+    type Template: Clone + fmt::Debug + Send + 'static;
+    /// What the supervisor is asked.
+    #[doc(hidden)]
+    type Request: From<Admin> + Send;
+    /// The supervisor.
+    #[doc(hidden)]
+    type Process: Actor<Args = (Self::Template, Settings, Count), Msg = Self::Request>;
+
+    /// What is wrong with a template.
+    #[doc(hidden)]
+    fn check(template: &Self::Template, _: Sealed) -> Result<(), SpecError>;
+}
+
+/// What a supervisor was built to do with its children, of whatever kinds.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub(crate) max_children: usize,
+    pub(crate) intensity: Intensity,
+    pub(crate) serial: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings { max_children: usize::MAX, intensity: Intensity::default(), serial: false }
+    }
+}
+
+/// What a supervisor is asked, of whatever kinds its children are.
+pub enum Admin {
+    Terminate(Pid, Reply<Result<(), ChildError>>),
+    WhichChildren(Reply<Vec<ChildEntry>>),
+    CountChildren(Reply<ChildCounts>),
+    GetChildspec(Pid, Reply<Result<ChildSpec, ChildError>>),
+    SetMaxChildren(usize, Reply<()>),
+    /// For a handle that was found.
+    Count(Reply<Count>),
+}
