@@ -390,6 +390,16 @@ pub(crate) fn look(cell: CellPtr) -> Option<Seen> {
     Some(Seen { limit: bound.limit as usize, dropped, high })
 }
 
+/// The bound of `cell` and its policy, if it has one.
+pub(crate) fn rule(cell: CellPtr) -> Option<(usize, Overflow)> {
+    let bound = of(cell)?;
+    let overflow = match &bound.way {
+        Way::Ring(_) => Overflow::DropOldest,
+        Way::Gate { overflow, .. } => *overflow,
+    };
+    Some((bound.limit as usize, overflow))
+}
+
 /// Drops a message that a policy says is not to be handled, with the user's destructor, whose panic ends here. Callers
 /// are told [`CallError::Full`](crate::CallError::Full).
 pub(crate) fn drop_unread(message: Carried) {

@@ -43,7 +43,7 @@ use crate::{
 
 mod stop;
 
-pub use stop::{Outcome, Stop, StopChild, StopChildren};
+pub use stop::{EndChild, Outcome, Stop, StopChild, StopChildren};
 
 /// Names one child of one parent. Only meaningful for that parent, and until the child's end was told
 /// ([`ChildDown`]) or the child was stopped.
@@ -406,6 +406,31 @@ pub(crate) unsafe fn deliver(cell: CellPtr) {
                 set.pending.splice(0..0, downs);
                 return;
             }
+        }
+    }
+}
+
+/// The ends of children that were not told yet, for who asks for them himself.
+///
+/// # Safety
+/// The caller is `cell`'s owner, and holds no reference into its part.
+pub(crate) unsafe fn take_downs(cell: CellPtr) -> Vec<ChildDown> {
+    // SAFETY: the caller's word.
+    unsafe { of(cell) }.map_or_else(Vec::new, ChildSet::take_pending)
+}
+
+/// Whether the process was supervised by one that has ended, or one above it was.
+pub(crate) fn is_orphan(process: CellRef) -> bool {
+    let mut process = process;
+    loop {
+        let header = process.ptr().header();
+        let Some(parent) = header.has(bit::SUPERVISED).then(|| header.parent_pid()).flatten()
+        else {
+            return false;
+        };
+        match process.ptr().shared().resolve(parent) {
+            Some(parent) if !parent.ptr().is_ended() => process = parent,
+            _ => return true,
         }
     }
 }

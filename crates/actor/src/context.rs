@@ -2,6 +2,7 @@
 #![expect(unsafe_code, reason = "reaches the owner's part of the running cell")]
 
 mod look;
+mod supervise;
 mod watch;
 mod work;
 

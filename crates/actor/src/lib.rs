@@ -116,7 +116,7 @@ pub use bound::{Overflow, ZeroBound};
 pub use cast_wait::CastWait;
 pub use cell::INLINE_STATE_MAX;
 pub use child_ref::{ChildRef, ChildSlot, ChildTag};
-pub use children::{ChildDown, ChildKey, Outcome, Stop, StopChild, StopChildren};
+pub use children::{ChildDown, ChildKey, EndChild, Outcome, Stop, StopChild, StopChildren};
 pub use context::{Context, Spawner};
 pub use crash::{
     CRASH_HISTORY, CRASHES_PRINTED_PER_SECOND, Caller, CrashCounts, CrashReport, During,

@@ -27,6 +27,7 @@ use crate::{
     Info, Mailbox, Name, NameError, NamedRef, Pid, RelationsFuture, Rng, ShutdownReport,
     SpawnOptions, Start, StopOrKill, Stopping, Target, UnreadCounts,
     cell::CellPtr,
+    children,
     contain::contain,
     end, info,
     local::StandIn,
@@ -326,6 +327,14 @@ impl Handle {
     /// Whether the process has not ended.
     pub fn is_alive(&self, to: impl Target) -> bool {
         self.shared.find(&to).is_some_and(|cell| !cell.ptr().is_ended())
+    }
+
+    /// Whether the process is a supervised one that lives on although its supervisor has ended, or one above that has.
+    /// It was told to shut down, and nobody waits for it.
+    pub fn is_orphan(&self, to: impl Target) -> bool {
+        self.shared
+            .find(&to)
+            .is_some_and(|cell| !cell.ptr().is_ended() && children::is_orphan(cell))
     }
 
     /// The process that is registered under a name. It may have ended when this returns. For a

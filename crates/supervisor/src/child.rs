@@ -4,12 +4,15 @@ mod launch;
 
 use std::{fmt, future::Future, sync::Arc};
 
-use whitebeam_actor::{Actor, ChildRef, ChildTag, ExitReason, Mailbox, SpawnOptions};
+use whitebeam_actor::{Actor, ChildRef, ChildTag, ExitReason, Handle, Mailbox, SpawnOptions};
 
-pub(crate) use self::launch::{ActorChild, Launch, Launched, Parent, ProcessChild, launch_child};
-use crate::{Restart, Shutdown};
+pub(crate) use self::launch::{
+    ActorChild, Launch, Launched, Parent, ProcessChild, launch_supervisor,
+};
+use crate::{Restart, Shutdown, SpecError, guard::Contained};
 
-/// Names a child: text or a number, as its spec says; or its address, where an existing child is meant.
+/// Names a child: text or a number, as its spec says; or its address, where an existing child is meant. A spec with an
+/// address as its id is refused: [`SpecError::AddressAsId`](crate::SpecError::AddressAsId).
 ///
 /// ```
 /// use whitebeam_supervisor::ChildId;
@@ -72,8 +75,8 @@ pub(crate) struct Spec {
     pub(crate) restart: Restart,
     pub(crate) shutdown: Shutdown,
     pub(crate) significant: bool,
-    pub(crate) options: SpawnOptions,
-    pub(crate) launch: Box<dyn Launch>,
+    pub(crate) options: Contained<SpawnOptions>,
+    pub(crate) launch: Contained<Box<dyn Launch>>,
 }
 
 impl Child {
@@ -160,9 +163,17 @@ impl Spec {
             restart,
             shutdown: Shutdown::WORKER,
             significant: false,
-            options: SpawnOptions::new(),
-            launch: Box::new(launch),
+            options: Contained::default(),
+            launch: Contained::new(Box::new(launch)),
         }
+    }
+
+    /// Checks the spec and all below it, before anything is started.
+    pub(crate) fn prepare(&mut self, rt: &Handle) -> Result<(), SpecError> {
+        if let Id::Address(_) = self.id.0 {
+            return Err(SpecError::AddressAsId);
+        }
+        self.launch.prepare(&self.id, self.restart, rt)
     }
 }
 
@@ -183,8 +194,8 @@ impl<H> Child<H> {
             restart: Restart::Permanent,
             shutdown: Shutdown::Infinity,
             significant: false,
-            options,
-            launch: Box::new(launch),
+            options: Contained::new(options),
+            launch: Contained::new(Box::new(launch)),
         };
         Child { handle, spec }
     }
@@ -199,7 +210,8 @@ impl<H> Child<H> {
         self
     }
 
-    /// When it is restarted.
+    /// When it is restarted. With [`Restart::Temporary`] the arguments are forgotten with the start, or with that of the
+    /// last incarnation of its supervisor.
     pub fn restart(mut self, restart: Restart) -> Self {
         self.spec.restart = restart;
         self
@@ -220,7 +232,7 @@ impl<H> Child<H> {
 
     /// How its process is started. For a nested supervisor they replace those of its own spec.
     pub fn options(mut self, options: SpawnOptions) -> Self {
-        self.spec.options = options;
+        self.spec.options = Contained::new(options);
         self
     }
 
@@ -338,7 +350,7 @@ impl<H: fmt::Debug> fmt::Debug for Child<H> {
             .field("id", &self.spec.id)
             .field("restart", &self.spec.restart)
             .field("shutdown", &self.spec.shutdown)
-            .field("options", &self.spec.options)
+            .field("options", &*self.spec.options)
             .field("handle", &self.handle)
             .finish()
     }

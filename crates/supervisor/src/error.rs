@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt, sync::Arc};
 
-use whitebeam_actor::{CallError, ExitReason, StartError};
+use whitebeam_actor::{CallError, CallPath, ExitReason, StartError};
 
 use crate::{AutoShutdown, ChildId, Restart, partitions};
 
@@ -29,6 +29,8 @@ pub enum SpecError {
     NoArgs(ChildId),
     /// Two children of one supervisor have this id.
     DuplicateId(ChildId),
+    /// A child's id is the address of a child: that names an existing one where it is asked about.
+    AddressAsId,
     /// A child cannot be significant with these settings.
     Significant {
         /// Which child.
@@ -65,6 +67,9 @@ impl fmt::Display for SpecError {
             ),
             SpecError::DuplicateId(id) => {
                 write!(f, "two children have the id `{id}`; give each its own")
+            }
+            SpecError::AddressAsId => {
+                f.write_str("a child's id is the address of a child; give it a text or a number")
             }
             SpecError::Significant { id, restart, auto_shutdown } => write!(
                 f,
@@ -211,10 +216,17 @@ pub enum ChildError {
     NoSupervisor,
     /// The supervisor is being restarted, or not started yet.
     Restarting,
-    /// The supervisor's mailbox is bounded, and was full: it was not asked.
+    /// The supervisor's mailbox is bounded, and was full, or its line of requests was: nothing was done.
     Full,
     /// The supervisor ended with this reason while it was at it.
     Exit(ExitReason),
+    /// The supervisor waits for the end of who asks, and could not answer before: it is stopping the child whose
+    /// `terminate` asks it, or one above that.
+    Deadlock(CallPath),
+    /// The request was dropped without an answer.
+    NoReply,
+    /// No answer came in time. A supervisor's own requests have no limit; what is asked in another way may have one.
+    Timeout,
 }
 
 /// Why a partition supervisor has not as many partitions in use as it was asked for.
@@ -264,6 +276,10 @@ impl From<CallError> for ChildError {
             CallError::Exit(reason) => ChildError::Exit(reason),
             CallError::Restarting => ChildError::Restarting,
             CallError::Full => ChildError::Full,
+            CallError::Deadlock(path) => ChildError::Deadlock(path),
+            CallError::NoReply => ChildError::NoReply,
+            CallError::Timeout { .. } => ChildError::Timeout,
+            // There is none, or another process.
             _ => ChildError::NoSupervisor,
         }
     }
@@ -284,6 +300,11 @@ impl fmt::Display for ChildError {
             ChildError::Exit(reason) => {
                 write!(f, "the supervisor ended meanwhile ({reason})")
             }
+            ChildError::Deadlock(path) => {
+                write!(f, "the supervisor waits for who asked it ({path})")
+            }
+            ChildError::NoReply => f.write_str("the supervisor dropped the request unanswered"),
+            ChildError::Timeout => f.write_str("the supervisor did not answer in time"),
         }
     }
 }

@@ -18,7 +18,7 @@ pub(crate) use self::process::Partitioned;
 use self::process::{Event, Tree};
 use crate::{
     AutoShutdown, Child, ChildId, Intensity, Nested, Partitions, Restart, SpecError, StartTree,
-    child::{Launch, Launched, Parent, Sealed, launch_child},
+    child::{Launch, Launched, Parent, Sealed, launch_supervisor},
 };
 
 /// The spec of a supervisor with `n` children, its partitions, made by one function of their index:
@@ -162,7 +162,7 @@ where
                 auto_shutdown: AutoShutdown::Never,
             });
         }
-        spec.launch.prepare(&spec.id, spec.restart, rt)?;
+        spec.prepare(rt)?;
         handles.push(child.handle().clone());
         specs.push(child.spec);
     }
@@ -211,17 +211,10 @@ impl<H: Clone + Send + Sync + 'static> Launch for NestedPartitions<H> {
         info: Option<StartInfo>,
     ) -> Launched {
         let Some(tree) = self.tree.clone() else {
-            // Not reached: what was not prepared is not launched.
-            return Launched::refused(StartError::ShuttingDown);
+            // It was prepared, so it was forgotten: a temporary one has one start.
+            return Launched::refused(StartError::Ignore);
         };
-        let (ack, started) = oneshot();
-        let Launched { key, ready } =
-            launch_child::<Partitioned>(parent, &self.slot, (tree, Some(ack)), options, info);
-        let ready = Box::pin(async {
-            ready.await?;
-            children_started(started).await
-        });
-        Launched { key, ready }
+        launch_supervisor::<Partitioned, _>(parent, &self.slot, tree, options, info)
     }
 
     fn gone(&self) {
@@ -229,6 +222,11 @@ impl<H: Clone + Send + Sync + 'static> Launch for NestedPartitions<H> {
         if let Some(tree) = &self.tree {
             tree.children.lock().iter().for_each(|child| child.launch.gone());
         }
+    }
+
+    /// The tree is its incarnation's alone from now on.
+    fn forget(&mut self) {
+        self.tree = None;
     }
 
     fn tag(&self) -> ChildTag {

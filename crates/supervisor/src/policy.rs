@@ -17,7 +17,8 @@ use whitebeam_actor::{ChildDown, ExitReason, Stop};
 ///
 /// A child whose first start fails is not kept: who started it is told. A restart that fails counts
 /// as another end and is tried again, as often as the supervisor's [`Intensity`](crate::Intensity)
-/// allows; one whose `init` answers `Ignore` (or ends with `Normal`) drops the child.
+/// allows. A restart whose `init` answers `Ignore` is none that fails: the child is left. An `init` that ends with
+/// `Normal` has failed under a [`Supervisor`](crate::Supervisor); under any other it is as one that answers `Ignore`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Restart {
     /// Always.
@@ -25,7 +26,8 @@ pub enum Restart {
     Permanent,
     /// Unless it ended in order.
     Transient,
-    /// Never. Nothing is kept for it.
+    /// Never. What it was made from is not kept behind its start, unless it is in the spec of a supervisor that may be
+    /// restarted itself, and then starts the child again.
     Temporary,
 }
 

@@ -101,17 +101,35 @@ use crate::{
 /// ```
 ///
 /// # What it is asked while it is at something
-/// A start, a stop and a restart take as long as the children's own code does. The supervisor is never held up by
-/// that: what only looks ([`which_children`](SupervisorRef::which_children) and the like) is answered at once; what
-/// changes something, and the ends of other children, are seen to in their order when the one that is under way is
-/// over. An ordered end does not wait: what is under way is given up, and all children are stopped.
+/// A start, a stop and a restart take as long as the children's own `init` and `terminate` do. The supervisor does not wait
+/// for these itself: what only looks ([`which_children`](SupervisorRef::which_children) and the like) is answered at
+/// once; what changes something, and the ends of other children, are seen to in their order when the one that is under
+/// way is over. (What makes a child's arguments, a clone or a closure, runs in the supervisor, and does hold it up.)
 ///
-/// A child that asks its supervisor for a change, and waits for it in its `init` or `terminate`, waits for itself; so does
-/// one that asks it anything in its `init` before the supervisor has started.
+/// An ordered end of the supervisor does not wait in line: what is under way is given up, and all children are stopped.
+/// One that is being stopped then is waited for first, for what is left of its time.
+///
+/// After 256 steps that need no waiting, others get their turn: many children hold up no worker.
+///
+/// A child may ask its own supervisor:
+///
+/// | where | a question | a change |
+/// | --- | --- | --- |
+/// | in a handler | is answered | is made. If it ends the child itself, that ends at the await of its request, and sees no answer |
+/// | in `init`, while the supervisor starts | **waits for itself** | **waits for itself** |
+/// | in any other `init` | is answered | **waits for itself** |
+/// | in `terminate`, stopped by hand or by a strategy | is answered | **waits for itself** |
+/// | in `terminate`, stopped by the supervisor's own end | `Deadlock` | `Deadlock`; `start_child` **waits for itself** |
+///
+/// Who waits for itself is not told so, as in OTP: such a `terminate` lasts until the child is killed, and such an `init`
+/// until the supervisor is told to end. A request that is not awaited there, but [piped](Context::pipe), waits for nobody.
 ///
 /// # Differences from OTP
 /// * What only looks does not wait for starts and stops that are under way.
-/// * When the supervisor is told to end while a child starts, that `init` is not waited for: the child is told to end.
+/// * When the supervisor is told to end while a child starts, that start is not waited for: the child is told to end,
+///   as any other, and its `init` is dropped at its next await.
+/// * A start that finds its name taken by an orphan, a process below a supervisor that was killed, waits for the end of
+///   that, for 5 s at most, before it fails. OTP's fails at once, and its restarts are used up while the orphan ends.
 /// * Restarts: 3 in 5 s unless said, as in Elixir; OTP's is 1 in 5 s.
 /// * A start gives no information beside the child. There is no code change.
 /// * A killed supervisor's children end with `Shutdown`, not with `Killed`.
@@ -168,7 +186,10 @@ impl Supervisor {
         self
     }
 
-    /// How the supervisor's own process is started.
+    /// How the supervisor's own process is started. A [bound](SpawnOptions::bounded) of its mailbox holds for the requests
+    /// that it has taken out to wait in line, too, once more; what its own work needs is never refused. If it is the line
+    /// that is too long for [`Overflow::Exit`](whitebeam_actor::Overflow::Exit), the supervisor ends with that reason in
+    /// order, with its children.
     pub fn options(mut self, options: SpawnOptions) -> Self {
         self.options = options;
         self
@@ -320,7 +341,7 @@ fn check(spec: &mut Spec, auto_shutdown: AutoShutdown, rt: &Handle) -> Result<()
     if spec.significant && (restart == Restart::Permanent || auto_shutdown == AutoShutdown::Never) {
         return Err(SpecError::Significant { id: id.clone(), restart, auto_shutdown });
     }
-    spec.launch.prepare(id, restart, rt)
+    spec.prepare(rt)
 }
 
 impl Default for Supervisor {

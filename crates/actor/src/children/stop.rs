@@ -254,35 +254,74 @@ impl Drop for StopChildren<'_> {
 
 /// The future of [`Context::stop_child`](crate::Context::stop_child).
 #[must_use = "the child is stopped as this is polled"]
-pub struct StopChild<'a> {
+pub struct StopChild<'a>(EndChild<'a>);
+
+impl<'a> StopChild<'a> {
+    pub(crate) fn new(parent: CellPtr, key: ChildKey, how: Stop) -> Self {
+        StopChild(EndChild::new(parent, key, how))
+    }
+}
+
+impl Future for StopChild<'_> {
+    type Output = Outcome;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Outcome> {
+        Pin::new(&mut self.0).poll(cx).map(|reason| match reason {
+            None => Outcome::NotFound,
+            Some(ExitReason::Killed) if self.0.killed => Outcome::Killed,
+            Some(reason) if reason.is_orderly() => Outcome::Clean,
+            Some(reason) => Outcome::Crashed(reason),
+        })
+    }
+}
+
+/// The future of [`Context::end_child`](crate::Context::end_child) and
+/// [`await_child`](crate::Context::await_child).
+#[must_use = "the child is stopped as this is polled"]
+pub struct EndChild<'a> {
     parent: CellPtr,
     key: ChildKey,
     how: Stop,
+    /// Somebody else has told it.
+    was_told: bool,
+    begun: bool,
     timer: Option<Sleep>,
-    told: bool,
     killed: bool,
     is_armed: bool,
     _context: PhantomData<&'a mut ()>,
 }
 
-impl<'a> StopChild<'a> {
+impl<'a> EndChild<'a> {
     pub(crate) fn new(parent: CellPtr, key: ChildKey, how: Stop) -> Self {
-        StopChild {
+        EndChild {
             parent,
             key,
             how,
+            was_told: false,
+            begun: false,
             timer: None,
-            told: false,
             killed: false,
             is_armed: false,
             _context: PhantomData,
         }
     }
 
-    fn tell(&mut self, child: CellPtr) {
-        self.told = true;
+    /// The child was told to end, and gets this time from now on.
+    pub(crate) fn told(parent: CellPtr, key: ChildKey, time: Option<Duration>) -> Self {
+        let how = time.map_or(Stop::Infinity, Stop::After);
+        let mut end = Self::new(parent, key, how);
+        end.was_told = true;
+        end
+    }
+
+    fn begin(&mut self, child: CellPtr) {
+        self.begun = true;
         self.killed = self.how == Stop::Kill;
-        let told = if self.killed { told(child, flag::KILL) } else { shut_down(child) };
+        let told = match self.how {
+            _ if self.was_told => Told::Noted,
+            Stop::Kill => told(child, flag::KILL),
+            Stop::After(_) | Stop::Infinity => shut_down(child),
+        };
         match told {
             Told::Ended => end_inline(self.parent, child),
             Told::Schedule(runnable) => self.parent.shared().scheduler().schedule(runnable),
@@ -294,29 +333,25 @@ impl<'a> StopChild<'a> {
     }
 }
 
-impl Future for StopChild<'_> {
-    type Output = Outcome;
+impl Future for EndChild<'_> {
+    type Output = Option<ExitReason>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Outcome> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Option<ExitReason>> {
         let (parent, key, is_armed) = (self.parent, self.key, self.is_armed);
-        if !self.told {
-            let Some(set) = own(parent) else { return Poll::Ready(Outcome::NotFound) };
-            let Some(child) = set.get(key) else { return Poll::Ready(Outcome::NotFound) };
+        if !self.begun {
+            let Some(set) = own(parent) else { return Poll::Ready(None) };
+            let Some(child) = set.get(key) else { return Poll::Ready(None) };
             begin(parent, set).stopping_one = Some((key, None));
-            self.tell(child);
+            self.begin(child);
         }
-        let Some(set) = own(parent) else { return Poll::Ready(Outcome::NotFound) };
+        let Some(set) = own(parent) else { return Poll::Ready(None) };
         if let Some((_, down @ Some(_))) = &mut set.stopping_one
             && let Some(down) = down.take()
         {
             parent.header().clear(bit::STOPPING);
             set.stopping_one = None;
             set.told(key);
-            return Poll::Ready(match down.reason {
-                ExitReason::Killed if self.killed => Outcome::Killed,
-                reason if reason.is_orderly() => Outcome::Clean,
-                reason => Outcome::Crashed(reason),
-            });
+            return Poll::Ready(Some(down.reason));
         }
         if let Some(probe) = Probe::of(cx.waker()).filter(|_| is_armed && set.waker.is_none()) {
             probe.leaf(Leaf::StopOne(key));
@@ -339,7 +374,7 @@ impl Future for StopChild<'_> {
     }
 }
 
-impl Drop for StopChild<'_> {
+impl Drop for EndChild<'_> {
     /// Given up: the child's end is reported as any other, also if it is there and was not read.
     fn drop(&mut self) {
         super::give_up_stop(self.parent);
@@ -384,6 +419,12 @@ impl std::fmt::Debug for StopChildren<'_> {
 
 impl std::fmt::Debug for StopChild<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("StopChild").field("key", &self.key).finish_non_exhaustive()
+        f.debug_struct("StopChild").field("key", &self.0.key).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for EndChild<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EndChild").field("key", &self.key).finish_non_exhaustive()
     }
 }

@@ -5,11 +5,15 @@ use std::{future::Future, pin::Pin, sync::Arc};
 use parking_lot::Mutex;
 use whitebeam_actor::{
     Actor, ActorRef, ChildKey, ChildRef, ChildSlot, ChildTag, Context, ExitReason, Handle, Mailbox,
-    SpawnOptions, Start, StartError, StartInfo, StartReply, oneshot,
+    Reply, SpawnOptions, Start, StartError, StartInfo, StartReply, oneshot,
 };
 
 use crate::{
-    ChildId, Restart, SpecError, dynamic::Mixed, partition::Partitioned, supervisor::Supervising,
+    ChildId, Restart, SpecError,
+    dynamic::Mixed,
+    guard,
+    partition::{Partitioned, children_started},
+    supervisor::Supervising,
 };
 
 /// The supervisor that a child is started by.
@@ -86,11 +90,45 @@ pub(crate) trait Launch: Send {
     /// There will be no incarnation any more, unless somebody asks for one.
     fn gone(&self);
 
+    /// Lets go of what incarnations are made from: none will be asked for any more. The address stays as it is.
+    fn forget(&mut self);
+
     /// Which child this is.
     fn tag(&self) -> ChildTag;
 
     /// Of what type its process is.
     fn actor(&self) -> &'static str;
+}
+
+/// In the place of one that was taken away to be dropped.
+impl Default for Box<dyn Launch> {
+    fn default() -> Self {
+        Box::new(Nobody)
+    }
+}
+
+struct Nobody;
+
+impl Launch for Nobody {
+    fn prepare(&mut self, _: &ChildId, _: Restart, _: &Handle) -> Result<(), SpecError> {
+        Ok(())
+    }
+
+    fn launch(&mut self, _: Parent<'_>, _: SpawnOptions, _: Option<StartInfo>) -> Launched {
+        Launched::refused(StartError::ShuttingDown)
+    }
+
+    fn gone(&self) {}
+
+    fn forget(&mut self) {}
+
+    fn tag(&self) -> ChildTag {
+        ChildSlot::<()>::new().tag()
+    }
+
+    fn actor(&self) -> &'static str {
+        std::any::type_name::<Self>()
+    }
 }
 
 /// A child that has started when its `init` is done.
@@ -143,13 +181,17 @@ impl<A: Actor> Launch for ActorChild<A> {
     ) -> Launched {
         match (self.args)() {
             Some(args) => launch_child::<A>(parent, &self.slot, args, options, info),
-            // A temporary child of a supervisor that was restarted: it had its one start.
+            // A temporary child of a supervisor that was restarted: it had its one start. Or it was forgotten.
             None => Launched::refused(StartError::Ignore),
         }
     }
 
     fn gone(&self) {
         self.slot.gone();
+    }
+
+    fn forget(&mut self) {
+        guard::discard(std::mem::replace(&mut self.args, Box::new(|| None)));
     }
 
     fn tag(&self) -> ChildTag {
@@ -163,14 +205,14 @@ impl<A: Actor> Launch for ActorChild<A> {
 
 /// A process in the process form: it has started when it begins.
 pub(crate) struct ProcessChild<M, F> {
-    /// Called in the new process, by one incarnation at a time.
-    body: Arc<Mutex<F>>,
+    /// Called in the new process, by one incarnation at a time. `None`: forgotten.
+    body: Option<Arc<Mutex<F>>>,
     slot: ChildSlot<M>,
 }
 
 impl<M, F> ProcessChild<M, F> {
     pub(crate) fn new(body: F) -> Self {
-        ProcessChild { body: Arc::new(Mutex::new(body)), slot: ChildSlot::new() }
+        ProcessChild { body: Some(Arc::new(Mutex::new(body))), slot: ChildSlot::new() }
     }
 
     pub(crate) fn handle(&self) -> ChildRef<M> {
@@ -194,7 +236,9 @@ where
         options: SpawnOptions,
         info: Option<StartInfo>,
     ) -> Launched {
-        let body = Arc::clone(&self.body);
+        let Some(body) = self.body.clone() else {
+            return Launched::refused(StartError::Ignore);
+        };
         let (ack, answer) = oneshot();
         let f = move |mailbox| (*body.lock())(mailbox);
         let key = parent.spawn_fn(f, options, info, ack).map(|(key, child)| {
@@ -208,6 +252,10 @@ where
         self.slot.gone();
     }
 
+    fn forget(&mut self) {
+        guard::discard(self.body.take());
+    }
+
     fn tag(&self) -> ChildTag {
         self.slot.tag()
     }
@@ -217,8 +265,29 @@ where
     }
 }
 
+/// Starts a supervisor as a child: it has started when its children have.
+pub(crate) fn launch_supervisor<A, S>(
+    parent: Parent<'_>,
+    slot: &ChildSlot<A::Msg>,
+    source: S,
+    options: SpawnOptions,
+    info: Option<StartInfo>,
+) -> Launched
+where
+    A: Actor<Args = (S, Option<Reply<()>>)>,
+{
+    let (ack, started) = oneshot();
+    let Launched { key, ready } =
+        launch_child::<A>(parent, slot, (source, Some(ack)), options, info);
+    let ready = Box::pin(async {
+        ready.await?;
+        children_started(started).await
+    });
+    Launched { key, ready }
+}
+
 /// Starts a child and puts it into its slot.
-pub(crate) fn launch_child<A: Actor>(
+fn launch_child<A: Actor>(
     mut parent: Parent<'_>,
     slot: &ChildSlot<A::Msg>,
     args: A::Args,

@@ -26,7 +26,10 @@ use crate::{Child, ChildError, ChildId, ChildKind, Restart, Shutdown, StartTree}
 /// | `delete_child` | `Running` | `ChildRestarting` | deletes the spec | `NotFound` |
 /// | `get_childspec`, `which_child` | tells | tells | tells | `NotFound` |
 ///
-/// Each may also fail with `NoSupervisor`, `Restarting`, `Full` or `Exit`, see [`ChildError`].
+/// A request is answered by what the child is when its turn comes. One that has ended by itself is seen to in its place
+/// in line: who asked before that is told that it runs, as in OTP.
+///
+/// Each may also fail with `NoSupervisor`, `Restarting`, `Full`, `Exit` or `Deadlock`, see [`ChildError`].
 ///
 /// ```
 /// use whitebeam_actor::{Mailbox, Runtime};
@@ -73,10 +76,12 @@ pub struct SupervisorRef {
 pub enum ChildState {
     /// It runs as this process, which may have ended just now.
     Running(Pid),
-    /// It has ended and is to be started again.
+    /// It has ended and is to be started again: its own restart is under way or has failed, or the restart of a group
+    /// that is under way has stopped it.
     Restarting,
     /// It does not run: it was terminated, has ended in order, or its `init` said that no process is wanted. The spec is
-    /// kept.
+    /// kept. Also one behind the child whose start has failed in the restart of a group, as in OTP: the next try may start
+    /// it (its address is `Restarting`), and so may who asks for it.
     Stopped,
 }
 
@@ -175,7 +180,8 @@ impl SupervisorRef {
     /// | `Exit(reason)` | it did not start, as `reason.downcast_ref::<FailedToStart>()` says, or the supervisor ended meanwhile |
     /// | `NameTaken(pid)` | the child's name is another's |
     /// | `Invalid` | the spec is wrong: a [`SpecError`](crate::SpecError) |
-    /// | `NoSupervisor`, `Restarting`, `Full` | the supervisor was not asked |
+    /// | `NoSupervisor`, `Restarting` | the supervisor was not asked |
+    /// | `Full` | its mailbox is bounded, and there is no room there, or in line |
     ///
     /// After any other error than `Ignore` nothing of the child is kept.
     pub fn start_child<H: Send + 'static>(&self, child: Child<H>) -> StartTree<H> {
@@ -197,7 +203,7 @@ impl SupervisorRef {
 
     /// Stops a child as its spec says, and waits until it has ended. It is not started again by itself; its spec is
     /// kept, unless it is temporary. One that does not run is left as it is; one that is being restarted is not tried
-    /// again.
+    /// again, nor are those of its group that have waited for that: their addresses are `NoProc` then.
     ///
     /// # Errors
     /// `NotFound`; or the supervisor could not be asked.
@@ -230,7 +236,7 @@ impl SupervisorRef {
     /// # Errors
     /// The supervisor could not be asked.
     pub async fn which_children(&self) -> Result<Vec<ChildEntry>, ChildError> {
-        Ok(self.at.call(Request::WhichChildren).no_timeout().await?)
+        self.at.call(Request::WhichChildren).no_timeout().await?
     }
 
     /// One child of those that [`which_children`](Self::which_children) would tell of.
@@ -247,7 +253,7 @@ impl SupervisorRef {
     /// # Errors
     /// The supervisor could not be asked.
     pub async fn count_children(&self) -> Result<ChildCounts, ChildError> {
-        Ok(self.at.call(Request::CountChildren).no_timeout().await?)
+        self.at.call(Request::CountChildren).no_timeout().await?
     }
 
     /// The settings of a child.

@@ -3,13 +3,18 @@
 
 use std::time::Duration;
 
-use whitebeam_actor::{Pid, Reply, StartError, TimerRef};
+use whitebeam_actor::{Pid, Reply, StartError, StartInfo, TimerRef};
 
-use super::{process::Strategy, roster::Place};
+use super::{
+    process::Strategy,
+    roster::{Entry, Place},
+};
 use crate::ChildError;
 
 /// A change that is under way.
 pub(super) struct Job {
+    /// Tells restarts of groups apart; 0 for any other job.
+    pub(super) number: u64,
     pub(super) purpose: Purpose,
     pub(super) group: Group,
     /// The next child to be stopped; then older ones.
@@ -18,7 +23,16 @@ pub(super) struct Job {
     pub(super) starts_follow: bool,
     /// The next child to be started; then newer ones.
     pub(super) starts: Option<Place>,
+    /// Those whose addresses are to be told that they are not started any more.
+    pub(super) releases: Option<Release>,
     pub(super) step: Step,
+}
+
+/// The newest of some children, and the one below the oldest of them.
+#[derive(Clone, Copy)]
+pub(super) struct Release {
+    pub(super) newest: Place,
+    pub(super) below: Place,
 }
 
 /// What it is for.
@@ -62,6 +76,10 @@ pub(super) struct Stopping {
 pub(super) struct Starting {
     pub(super) place: Place,
     pub(super) run: u64,
+    /// What the incarnation is told of its start.
+    pub(super) info: Option<StartInfo>,
+    /// It has waited for its name once.
+    pub(super) has_waited: bool,
     /// Once it has come. A failure waits for the end of the process.
     pub(super) outcome: Option<Result<(), StartError>>,
 }
@@ -78,7 +96,16 @@ impl Step {
 
 impl Job {
     fn new(purpose: Purpose, group: Group) -> Self {
-        Job { purpose, group, stops: None, starts_follow: false, starts: None, step: Step::None }
+        Job {
+            number: 0,
+            purpose,
+            group,
+            stops: None,
+            starts_follow: false,
+            starts: None,
+            releases: None,
+            step: Step::None,
+        }
     }
 
     /// The children of the spec are started.
@@ -94,13 +121,23 @@ impl Job {
         Job { starts: Some(place), ..Job::new(Purpose::Resume(reply), Group::One) }
     }
 
-    pub(super) fn terminate(place: Place, reply: Reply<Result<(), ChildError>>) -> Self {
-        Job { stops: Some(place), ..Job::new(Purpose::Terminate(reply), Group::One) }
+    /// `releases`: those that wait for it, if it was to be tried again.
+    pub(super) fn terminate(
+        place: Place,
+        reply: Reply<Result<(), ChildError>>,
+        releases: Option<Release>,
+    ) -> Self {
+        Job { stops: Some(place), releases, ..Job::new(Purpose::Terminate(reply), Group::One) }
     }
 
     /// `place` is to be restarted, and with it whom the strategy says.
-    pub(super) fn restart(strategy: Strategy, place: Place, newest: Option<Place>) -> Self {
-        match strategy {
+    pub(super) fn restart(
+        number: u64,
+        strategy: Strategy,
+        place: Place,
+        newest: Option<Place>,
+    ) -> Self {
+        let job = match strategy {
             Strategy::OneForOne => {
                 Job { starts: Some(place), ..Job::new(Purpose::Restart, Group::One) }
             }
@@ -112,13 +149,19 @@ impl Job {
                 starts_follow: true,
                 ..Job::new(Purpose::Restart, Group::From(place))
             },
-        }
+        };
+        Job { number, ..job }
     }
 
     /// The child whose restart is under way.
     pub(super) fn restarts(&self, place: Place) -> bool {
         matches!(self.purpose, Purpose::Restart)
             && matches!(&self.step, Step::Starting(starting) if starting.place == place)
+    }
+
+    /// Whether it has stopped this child and is to start it again.
+    pub(super) fn has_stopped(&self, entry: &Entry) -> bool {
+        self.number != 0 && self.number == entry.stopped_by
     }
 
     /// Whether a start is under way that is no restart.

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use parking_lot::Mutex;
 use whitebeam_actor::{
-    Actor, ChildSlot, ChildTag, Context, ExitReason, Handle, SpawnOptions, StartInfo, oneshot,
+    Actor, ChildSlot, ChildTag, Context, ExitReason, Handle, SpawnOptions, StartError, StartInfo,
 };
 
 use super::{
@@ -14,8 +14,8 @@ use super::{
 };
 use crate::{
     Child, ChildId, Nested, Restart, SpecError, StartTree,
-    child::{Launch, Launched, Parent, Sealed, launch_child},
-    partition::children_started,
+    child::{Launch, Launched, Parent, Sealed, launch_supervisor},
+    guard,
 };
 
 /// A supervisor that asks a function for its spec whenever it starts, in its own process: what a configuration says, say,
@@ -87,7 +87,8 @@ impl SupervisorFn {
 }
 
 struct NestedFn {
-    make: Arc<Mutex<Make>>,
+    /// `None`: forgotten.
+    make: Option<Arc<Mutex<Make>>>,
     slot: ChildSlot<Request>,
 }
 
@@ -102,19 +103,19 @@ impl Launch for NestedFn {
         options: SpawnOptions,
         info: Option<StartInfo>,
     ) -> Launched {
-        let source = Source::Make(Arc::clone(&self.make));
-        let (ack, started) = oneshot();
-        let Launched { key, ready } =
-            launch_child::<Supervising>(parent, &self.slot, (source, Some(ack)), options, info);
-        let ready = Box::pin(async {
-            ready.await?;
-            children_started(started).await
-        });
-        Launched { key, ready }
+        let Some(make) = self.make.clone() else {
+            return Launched::refused(StartError::Ignore);
+        };
+        let source = Source::Make(make);
+        launch_supervisor::<Supervising, _>(parent, &self.slot, source, options, info)
     }
 
     fn gone(&self) {
         self.slot.gone();
+    }
+
+    fn forget(&mut self) {
+        guard::discard(self.make.take());
     }
 
     fn tag(&self) -> ChildTag {
@@ -130,7 +131,7 @@ impl Nested for SupervisorFn {
     type Handle = SupervisorRef;
 
     fn into_child(self, id: ChildId, _: Sealed) -> Child<SupervisorRef> {
-        let launch = NestedFn { make: self.make, slot: ChildSlot::new() };
+        let launch = NestedFn { make: Some(self.make), slot: ChildSlot::new() };
         let handle = SupervisorRef::new(launch.slot.child());
         Child::supervisor(id, handle, self.options, launch)
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use whitebeam_actor::{ChildSlot, ChildTag, Handle, SpawnOptions, StartError, StartInfo, oneshot};
+use whitebeam_actor::{ChildSlot, ChildTag, Handle, SpawnOptions, StartError, StartInfo};
 
 use super::{
     Supervising, Supervisor, SupervisorRef,
@@ -10,8 +10,7 @@ use super::{
 };
 use crate::{
     Child, ChildId, Nested, Restart, SpecError,
-    child::{Launch, Launched, Parent, Sealed, launch_child},
-    partition::children_started,
+    child::{Launch, Launched, Parent, Sealed, launch_supervisor},
 };
 
 struct NestedTree {
@@ -36,22 +35,11 @@ impl Launch for NestedTree {
         info: Option<StartInfo>,
     ) -> Launched {
         let Some(tree) = self.tree.clone() else {
-            // Not reached: what was not prepared is not launched.
-            return Launched::refused(StartError::ShuttingDown);
+            // It was prepared, so it was forgotten: a temporary one has one start.
+            return Launched::refused(StartError::Ignore);
         };
-        let (ack, started) = oneshot();
-        let Launched { key, ready } = launch_child::<Supervising>(
-            parent,
-            &self.slot,
-            (Source::Tree(tree), Some(ack)),
-            options,
-            info,
-        );
-        let ready = Box::pin(async {
-            ready.await?;
-            children_started(started).await
-        });
-        Launched { key, ready }
+        let source = Source::Tree(tree);
+        launch_supervisor::<Supervising, _>(parent, &self.slot, source, options, info)
     }
 
     fn gone(&self) {
@@ -59,6 +47,11 @@ impl Launch for NestedTree {
         if let Some(tree) = &self.tree {
             tree.children.iter().for_each(|child| child.lock().launch.gone());
         }
+    }
+
+    /// The tree is its incarnation's alone from now on: its children are gone with that.
+    fn forget(&mut self) {
+        self.tree = None;
     }
 
     fn tag(&self) -> ChildTag {

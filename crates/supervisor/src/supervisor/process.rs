@@ -7,7 +7,8 @@
 //! every change sees the children as the one before has left them, as in OTP, where the process itself waits for each
 //! start and stop. Here it does not: no handler is suspended but `terminate`. A step of a job is begun (a child is
 //! spawned, or told to end), and the job goes on when the message comes that says how it came out. Between two steps
-//! questions are answered, and an exit signal of the parent acts.
+//! questions are answered, and an exit signal of the parent acts. After a batch of steps ([`BATCH`]) a handler is
+//! suspended after all, until others have had a turn.
 //!
 //! ```text
 //!              ask, an end, a try again                   the line is empty
@@ -27,6 +28,11 @@
 //!      └─terminate_child─ Restarting ◀── a start of a restart has failed: TryAgain, at the mailbox's end
 //! ```
 //!
+//! A child that is `Ended` is seen to behind those who asked before: these find it running. One whose restart is a job is
+//! `Restarting` until it is started. Those whom the restart of a group has stopped are `Stopped`, and told of as
+//! restarting as long as that job lasts ([`Job::number`]); if a start of it fails, they wait for the next try. When that
+//! is given up by `terminate_child`, their addresses are told ([`Job::releases`]).
+//!
 //! # The two reports of a start
 //!
 //! A child's start has an *outcome*, a message that always comes ([`Launched::ready`](crate::child::Launched)), and its
@@ -35,6 +41,8 @@
 //! outcome says so *and* the process is gone, so that its name is free for the next try. What a nested supervisor's
 //! outcome says is whether all of its children have started.
 //!
+//! A start that was refused since an orphan has the name waits for the end of that, once, and is made again.
+//!
 //! # What is kept per child
 //!
 //! An [`Entry`](super::roster::Entry), a number by [`ChildKey::index`], and two index entries; each action on a child is
@@ -42,15 +50,22 @@
 //!
 //! # The end
 //!
-//! `terminate` stops the children, newest first, one at a time. A stop that is under way keeps its deadline. The
-//! replies of who still waits go with the state, and are answered with the exit reason.
+//! `terminate` waits for the child that is being stopped, which has its signal and keeps its deadline, and then stops the
+//! others, newest first, one at a time. What is kept of them is freed in batches. The replies of who still waits go with
+//! the state, and are answered with the exit reason.
+//!
+//! # Reports
+//!
+//! As OTP's: an end by itself when it is seen to, of a permanent child or an abnormal one; an end of a child that was to be
+//! stopped, if it has not obeyed ([`Entry::has_obeyed`]), also if it has ended ahead of its signal; a start that fails; and
+//! the restart that is one too many.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use whitebeam_actor::{
-    Actor, ChildDown, Context, ExitReason, Outcome, Pid, Reply, StartError, StartInfo, Stop,
-    SupervisorContext,
+    Actor, ChildDown, ChildKey, Context, ExitReason, Overflow, Pid, Reply, StartError, StartInfo,
+    SupervisorContext, yield_now,
 };
 
 use super::{
@@ -60,9 +75,12 @@ use super::{
     roster::{Entry, Place, Roster, State},
 };
 use crate::{
-    AutoShutdown, ChildError, ChildId, Intensity, Restart, Shutdown, child::Spec, guard,
-    intensity::History,
+    AutoShutdown, ChildError, ChildId, Intensity, Restart, child::Spec, intensity::History,
 };
+
+/// Steps of a change, or children that are gone through, between which others get their turn. As many as are told at
+/// once to end by the runtime itself: some ten microseconds of work, which is well under a turn's time.
+pub(super) const BATCH: usize = 256;
 
 /// Which children are restarted with one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,16 +129,20 @@ pub(crate) enum Request {
     TerminateChild(ChildId, Reply<Result<(), ChildError>>),
     RestartChild(ChildId, Reply<Result<Option<Pid>, ChildError>>),
     DeleteChild(ChildId, Reply<Result<(), ChildError>>),
-    WhichChildren(Reply<Vec<ChildEntry>>),
+    WhichChildren(Reply<Result<Vec<ChildEntry>, ChildError>>),
     WhichChild(ChildId, Reply<Result<ChildEntry, ChildError>>),
-    CountChildren(Reply<ChildCounts>),
+    CountChildren(Reply<Result<ChildCounts, ChildError>>),
     GetChildspec(ChildId, Reply<Result<ChildSpec, ChildError>>),
     /// How the start of this number came out.
     Started(Place, u64, Result<(), StartError>),
+    /// The name of the child whose start this is may be free now.
+    NameFree(Place, u64),
     /// The child of this start was told to end and has had its time.
     TimeOver(Place, u64),
     /// The start of this number has failed, and is to be tried again.
     TryAgain(Place, u64),
+    /// Others are to have a turn, and then it goes on.
+    GoOn,
     /// A stranger's exit signal.
     Exit,
 }
@@ -144,8 +166,16 @@ pub(crate) struct Supervising {
     pub(super) runs: u64,
     /// Significant children that are active.
     pub(super) significant: usize,
+    /// Restarts of groups so far.
+    pub(super) groups: u64,
     pub(super) job: Option<Job>,
     pub(super) waiting: VecDeque<Waiting>,
+    /// How many of these were asked by others, and the bound of the mailbox that they were taken from.
+    pub(super) asked: usize,
+    pub(super) bound: Option<(usize, Overflow)>,
+    /// Steps since others were let run; and whether that is waited for.
+    pub(super) steps: usize,
+    pub(super) gives_way: bool,
     /// The children of the spec have started.
     pub(super) has_begun: bool,
     /// Its end was decided: nothing is begun any more.
@@ -161,8 +191,13 @@ impl Actor for Supervising {
         cx.supervise(Self::child_down);
         cx.trap_exit(|_| Request::Exit);
         let mut children = Roster::with_capacity(tree.children.len());
-        for spec in &tree.children {
-            children.push(Entry::new(Arc::clone(spec), true));
+        for batch in tree.children.chunks(BATCH) {
+            for spec in batch {
+                children.push(Entry::new(Arc::clone(spec)));
+            }
+            if batch.len() == BATCH {
+                yield_now().await;
+            }
         }
         let job = Job::begin(children.oldest(), ack);
         let mut this = Supervising {
@@ -171,8 +206,13 @@ impl Actor for Supervising {
             restarts: History::new(tree.intensity),
             runs: 0,
             significant: 0,
+            groups: 0,
             job: Some(job),
             waiting: VecDeque::new(),
+            asked: 0,
+            bound: cx.mailbox_bound(),
+            steps: 0,
+            gives_way: false,
             has_begun: false,
             is_ending: false,
             tree,
@@ -184,40 +224,47 @@ impl Actor for Supervising {
     async fn handle(&mut self, request: Request, cx: &mut Context<Self>) -> Result<(), ExitReason> {
         match request {
             Request::Started(place, run, outcome) => self.started(place, run, outcome, cx),
+            Request::NameFree(place, run) => self.name_is_free(place, run, cx),
             Request::TimeOver(place, run) => self.time_over(place, run, cx),
             Request::TryAgain(place, run) => self.waiting.push_back(Waiting::TryAgain(place, run)),
+            Request::GoOn => {
+                yield_now().await;
+                (self.steps, self.gives_way) = (0, false);
+            }
             Request::Exit => {}
             // Before there are children to tell of it waits as for any actor's `init`.
             question if self.has_begun && question.only_looks() => self.answer(question, cx),
-            request => self.waiting.push_back(Waiting::Asked(request)),
+            request => self.put_in_line(request, cx),
         }
         self.go_on(cx);
         Ok(())
     }
 
     async fn terminate(&mut self, _reason: &ExitReason, cx: &mut Context<Self>) {
-        let mut next = self.children.newest();
+        self.take_downs(cx);
+        if let Some((place, key, time)) = self.told(cx) {
+            let reason = cx.await_child(key, time).await;
+            self.has_ended(place, reason, cx);
+        }
+        let (mut next, mut steps) = (self.children.newest(), 0);
         while let Some(place) = next {
             next = self.children.before(place);
+            self.take_downs(cx);
             let Some(entry) = self.children.get(place) else { continue };
-            let Some(key) = entry.key() else { continue };
-            let how = match self.deadline(place) {
-                // It was told before.
-                Some(deadline) => Stop::After(deadline.saturating_sub(cx.runtime().uptime())),
-                None => entry.shutdown.into(),
-            };
-            let is_error = match cx.stop_child(key, how).await {
-                Outcome::Crashed(reason) => Some(reason),
-                Outcome::Killed if how != Stop::Kill => Some(ExitReason::Killed),
-                _ => None,
-            };
-            if let Some(reason) = is_error
-                && let Some(entry) = self.children.get_mut(place)
-            {
-                entry.last_exit = Some(reason);
-                self.report(SupervisorContext::ShutdownError, place, cx);
+            match entry.state {
+                State::Running(key, _) => {
+                    let reason = cx.end_child(key, entry.shutdown.into()).await;
+                    self.has_ended(place, reason, cx);
+                }
+                State::Ended(_) => self.has_ended(place, None, cx),
+                State::Stopped | State::Restarting => {}
+            }
+            steps += 1;
+            if steps % BATCH == 0 {
+                yield_now().await;
             }
         }
+        self.take_apart().await;
     }
 }
 
@@ -240,21 +287,62 @@ impl Supervising {
         });
     }
 
-    /// Whether a child that was being stopped has ended as it was told to.
-    fn ended_as_told(&self, place: Place) -> bool {
-        let Some(entry) = self.children.get(place) else { return true };
-        match &entry.last_exit {
-            Some(ExitReason::Killed) => entry.shutdown == Shutdown::BrutalKill,
-            Some(reason) => reason.is_orderly(),
-            None => true,
+    /// Tells the runtime's events of a child that has not ended as it was told to.
+    pub(super) fn report_stop(&self, place: Place, cx: &mut Context<Self>) {
+        if self.children.get(place).is_some_and(|entry| !entry.has_obeyed()) {
+            self.report(SupervisorContext::ShutdownError, place, cx);
         }
     }
 
-    /// When the child that is being stopped is to be killed.
-    fn deadline(&self, place: Place) -> Option<Duration> {
-        match &self.job.as_ref()?.step {
-            Step::Stopping(stopping) if stopping.place == place => stopping.deadline,
-            _ => None,
+    /// The child that was told to end when the supervisor's own end came, and what is left of its time.
+    fn told(&self, cx: &Context<Self>) -> Option<(Place, ChildKey, Option<Duration>)> {
+        let Step::Stopping(stopping) = &self.job.as_ref()?.step else { return None };
+        let key = self.children.get(stopping.place)?.key()?;
+        let left = |deadline: Duration| deadline.saturating_sub(cx.runtime().uptime());
+        Some((stopping.place, key, stopping.deadline.map(left)))
+    }
+
+    /// Takes note of the children that have ended by themselves while the supervisor stops them all.
+    fn take_downs(&mut self, cx: &mut Context<Self>) {
+        for down in cx.take_child_downs() {
+            if let Some(&place) = self.places.get(down.key.index())
+                && let Some(entry) = self.children.get_mut(place)
+                && entry.key() == Some(down.key)
+            {
+                entry.last_exit = Some(down.reason);
+                self.set(place, State::Ended(down.pid));
+            }
+        }
+    }
+
+    /// A child that the supervisor has waited for in its own end, or was to stop there, has ended.
+    fn has_ended(&mut self, place: Place, reason: Option<ExitReason>, cx: &mut Context<Self>) {
+        if let (Some(reason), Some(entry)) = (reason, self.children.get_mut(place)) {
+            entry.last_exit = Some(reason);
+        }
+        self.report_stop(place, cx);
+        self.set(place, State::Stopped);
+    }
+
+    /// Frees what is kept of children, batch by batch. The addresses of those that nobody can bring back say so.
+    async fn take_apart(&mut self) {
+        let mut steps = 0;
+        while let Some(place) = self.children.newest() {
+            drop(self.children.remove(place));
+            steps += 1;
+            if steps % BATCH == 0 {
+                yield_now().await;
+            }
+        }
+        // No other incarnation can come.
+        if let Some(tree) = Arc::get_mut(&mut self.tree) {
+            while !tree.children.is_empty() {
+                let batch = tree.children.len().saturating_sub(BATCH);
+                tree.children.truncate(batch);
+                if batch > 0 {
+                    yield_now().await;
+                }
+            }
         }
     }
 
@@ -274,8 +362,6 @@ impl Supervising {
         self.set(place, State::Stopped);
         if let Some(entry) = self.children.remove(place) {
             entry.gone();
-            // With the arguments, which are the user's.
-            let _ = guard::call(|| drop(entry));
         }
     }
 
@@ -305,12 +391,13 @@ impl Supervising {
                 if let Some(timer) = stopping.timer.take() {
                     cx.cancel(timer);
                 }
-                if !self.ended_as_told(place) {
-                    self.report(SupervisorContext::ShutdownError, place, cx);
-                }
-                self.stopped(place);
+                self.stopped(place, cx);
             }
-            Some(Step::Starting(starting)) if starting.place == place => self.settle(cx),
+            Some(Step::Starting(starting)) if starting.place == place => {
+                // Seen to in its place in line, if its start turns out well.
+                self.waiting.push_back(Waiting::Ended(place, run));
+                self.settle(cx);
+            }
             _ => self.waiting.push_back(Waiting::Ended(place, run)),
         }
         self.go_on(cx);

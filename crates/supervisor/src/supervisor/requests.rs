@@ -1,15 +1,12 @@
 //! What a supervisor is asked by its handle.
 
-use std::sync::Arc;
-
-use parking_lot::Mutex;
-use whitebeam_actor::{Context, ExitReason, Pid, Reply, StartError};
+use whitebeam_actor::{Context, ExitReason, Overflow, Pid, Reply, StartError};
 
 use super::{
     check,
     handle::{ChildCounts, ChildEntry, ChildSpec, ChildState},
-    job::Job,
-    process::{Request, Supervising},
+    job::{Job, Release},
+    process::{Request, Supervising, Waiting},
     roster::{Entry, Place, State},
 };
 use crate::{ChildError, ChildId, ChildKind, child::Spec, guard};
@@ -25,33 +22,92 @@ impl Request {
                 | Request::GetChildspec(..)
         )
     }
+
+    /// Answers that there is no room for it.
+    fn refuse(self) {
+        match self {
+            Request::StartChild(spec, reply) => {
+                drop(spec);
+                reply.send(Err(StartError::Full));
+            }
+            Request::TerminateChild(_, reply) | Request::DeleteChild(_, reply) => {
+                reply.send(Err(ChildError::Full));
+            }
+            Request::RestartChild(_, reply) => reply.send(Err(ChildError::Full)),
+            Request::WhichChildren(reply) => reply.send(Err(ChildError::Full)),
+            Request::WhichChild(_, reply) => reply.send(Err(ChildError::Full)),
+            Request::CountChildren(reply) => reply.send(Err(ChildError::Full)),
+            Request::GetChildspec(_, reply) => reply.send(Err(ChildError::Full)),
+            Request::Started(..)
+            | Request::NameFree(..)
+            | Request::TimeOver(..)
+            | Request::TryAgain(..)
+            | Request::GoOn
+            | Request::Exit => {}
+        }
+    }
 }
 
 impl Supervising {
+    /// Puts a request in line, if the bound of the mailbox leaves room for it there: what was taken out of the mailbox
+    /// to wait is not to be without one.
+    pub(super) fn put_in_line(&mut self, request: Request, cx: &mut Context<Self>) {
+        if let Some((limit, overflow)) = self.bound
+            && self.asked >= limit
+        {
+            match overflow {
+                Overflow::DropOldest => self.refuse_oldest(),
+                Overflow::Exit => {
+                    request.refuse();
+                    return self.end(ExitReason::MailboxOverflow, cx);
+                }
+                _ => return request.refuse(),
+            }
+        }
+        self.asked += 1;
+        self.waiting.push_back(Waiting::Asked(request));
+    }
+
+    fn refuse_oldest(&mut self) {
+        let is_asked = |waiting: &Waiting| matches!(waiting, Waiting::Asked(_));
+        let oldest = self.waiting.iter().position(is_asked);
+        if let Some(Waiting::Asked(request)) = oldest.and_then(|at| self.waiting.remove(at)) {
+            self.asked -= 1;
+            request.refuse();
+        }
+    }
+
     /// Answers a question; or does what is asked, or begins to, when nothing else is under way.
     pub(super) fn answer(&mut self, request: Request, cx: &mut Context<Self>) {
         match request {
             Request::StartChild(spec, reply) => self.start_child(*spec, reply, cx),
-            Request::TerminateChild(id, reply) => match self.children.find(&id) {
-                Some(place) => self.job = Some(Job::terminate(place, reply)),
+            Request::TerminateChild(id, reply) => match self.listed(&id) {
+                Some((place, entry)) => {
+                    let is_tried_again = matches!(entry.state, State::Restarting);
+                    let newest = self.children.newest().filter(|_| is_tried_again);
+                    let releases = newest.map(|newest| Release { newest, below: place });
+                    self.job = Some(Job::terminate(place, reply, releases));
+                }
                 None => reply.send(Err(ChildError::NotFound)),
             },
             Request::RestartChild(id, reply) => self.restart_child(&id, reply),
             Request::DeleteChild(id, reply) => reply.send(self.delete_child(&id)),
-            Request::WhichChildren(reply) => reply.send(self.which_children()),
+            Request::WhichChildren(reply) => reply.send(Ok(self.which_children())),
             Request::WhichChild(id, reply) => {
                 let found = self.listed(&id).map(|(place, entry)| self.describe(place, entry));
                 reply.send(found.ok_or(ChildError::NotFound));
             }
-            Request::CountChildren(reply) => reply.send(self.count_children(cx)),
+            Request::CountChildren(reply) => reply.send(Ok(self.count_children(cx))),
             Request::GetChildspec(id, reply) => {
                 let found = self.listed(&id).map(|(_, entry)| entry.settings());
                 reply.send(found.ok_or(ChildError::NotFound));
             }
             // These are for the supervisor alone, and are not passed on.
             Request::Started(..)
+            | Request::NameFree(..)
             | Request::TimeOver(..)
             | Request::TryAgain(..)
+            | Request::GoOn
             | Request::Exit => {}
         }
     }
@@ -70,11 +126,10 @@ impl Supervising {
             Ok(Ok(())) => self.present(&spec.id),
         };
         if let Some(error) = refused {
-            // With the arguments, which are the user's.
-            let _ = guard::call(|| drop(spec));
+            drop(spec);
             return reply.send(Err(error));
         }
-        let place = self.children.push(Entry::new(Arc::new(Mutex::new(spec)), false));
+        let place = self.children.push(Entry::added(spec));
         self.job = Some(Job::add(place, reply));
     }
 
@@ -82,8 +137,9 @@ impl Supervising {
     fn present(&self, id: &ChildId) -> Option<StartError> {
         let entry = self.children.get(self.children.find(id)?)?;
         Some(match entry.state {
-            State::Running(_, pid) => StartError::AlreadyStarted(pid),
-            State::Stopped | State::Ended(_) | State::Restarting => StartError::AlreadyPresent,
+            // One that has ended is not seen to yet: it was asked for before that, and so it runs, as in OTP.
+            State::Running(_, pid) | State::Ended(pid) => StartError::AlreadyStarted(pid),
+            State::Stopped | State::Restarting => StartError::AlreadyPresent,
         })
     }
 
@@ -93,8 +149,9 @@ impl Supervising {
         };
         match entry.state {
             State::Stopped => self.job = Some(Job::resume(place, reply)),
-            State::Running(..) => reply.send(Err(ChildError::Running)),
-            State::Ended(_) | State::Restarting => reply.send(Err(ChildError::ChildRestarting)),
+            // As in `present`.
+            State::Running(..) | State::Ended(_) => reply.send(Err(ChildError::Running)),
+            State::Restarting => reply.send(Err(ChildError::ChildRestarting)),
         }
     }
 
@@ -105,8 +162,9 @@ impl Supervising {
                 self.drop_child(place);
                 Ok(())
             }
-            State::Running(..) => Err(ChildError::Running),
-            State::Ended(_) | State::Restarting => Err(ChildError::ChildRestarting),
+            // As in `present`.
+            State::Running(..) | State::Ended(_) => Err(ChildError::Running),
+            State::Restarting => Err(ChildError::ChildRestarting),
         }
     }
 
@@ -156,6 +214,9 @@ impl Supervising {
             State::Running(_, pid) => ChildState::Running(pid),
             State::Restarting => ChildState::Restarting,
             State::Ended(_) if entry.will_restart() => ChildState::Restarting,
+            State::Stopped if self.job.as_ref().is_some_and(|job| job.has_stopped(entry)) => {
+                ChildState::Restarting
+            }
             State::Ended(_) | State::Stopped => ChildState::Stopped,
         }
     }

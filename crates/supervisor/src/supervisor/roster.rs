@@ -30,6 +30,10 @@ pub(super) struct Entry {
     pub(super) significant: bool,
     /// It is part of what the supervisor answers. Not while the first start of an added child is under way.
     pub(super) is_listed: bool,
+    /// It was added to a supervisor that runs: it is in nobody's spec.
+    pub(super) is_added: bool,
+    /// The restart of a group that has stopped it last: see [`Job::number`](super::job::Job::number).
+    pub(super) stopped_by: u64,
     pub(super) state: State,
     /// Tells the child's starts apart, and all of the supervisor's: no two have the same.
     pub(super) run: u64,
@@ -73,7 +77,8 @@ struct Node {
 }
 
 impl Entry {
-    pub(super) fn new(spec: Arc<Mutex<Spec>>, is_listed: bool) -> Self {
+    /// A child of the supervisor's spec.
+    pub(super) fn new(spec: Arc<Mutex<Spec>>) -> Self {
         let inner = spec.lock();
         Entry {
             id: inner.id.clone(),
@@ -81,7 +86,9 @@ impl Entry {
             restart: inner.restart,
             shutdown: inner.shutdown,
             significant: inner.significant,
-            is_listed,
+            is_listed: true,
+            is_added: false,
+            stopped_by: 0,
             state: State::Stopped,
             run: 0,
             attempt: 0,
@@ -91,6 +98,11 @@ impl Entry {
                 spec
             },
         }
+    }
+
+    /// One that is added, and has not started yet.
+    pub(super) fn added(spec: Spec) -> Self {
+        Entry { is_listed: false, is_added: true, ..Self::new(Arc::new(Mutex::new(spec))) }
     }
 
     pub(super) fn key(&self) -> Option<ChildKey> {
@@ -130,6 +142,23 @@ impl Entry {
     /// No incarnation will come by itself: its address says so.
     pub(super) fn gone(&self) {
         self.spec.lock().launch.gone();
+    }
+
+    /// No incarnation will come any more: what it would be made from can go.
+    pub(super) fn forget(&self) {
+        self.spec.lock().launch.forget();
+    }
+
+    /// Whether a child that was told to end has ended as it was told to, by OTP's rule: a permanent one is to end with
+    /// the very reason of its signal.
+    pub(super) fn has_obeyed(&self) -> bool {
+        let is_permanent = self.restart == Restart::Permanent;
+        match &self.last_exit {
+            Some(ExitReason::Killed) => self.shutdown == Shutdown::BrutalKill,
+            Some(ExitReason::Shutdown) => !is_permanent || self.shutdown != Shutdown::BrutalKill,
+            Some(reason) => !is_permanent && reason.is_orderly(),
+            None => true,
+        }
     }
 }
 
@@ -258,7 +287,7 @@ mod tests {
     use whitebeam_actor::{Mailbox, SpawnOptions};
 
     use super::*;
-    use crate::child::ProcessChild;
+    use crate::{child::ProcessChild, guard::Contained};
 
     fn add(roster: &mut Roster, id: usize) -> Place {
         let launch = ProcessChild::new(|_: Mailbox<()>| async { Ok(()) });
@@ -268,10 +297,10 @@ mod tests {
             restart: Restart::Permanent,
             shutdown: Shutdown::Infinity,
             significant: false,
-            options: SpawnOptions::new(),
-            launch: Box::new(launch),
+            options: Contained::new(SpawnOptions::new()),
+            launch: Contained::new(Box::new(launch)),
         };
-        roster.push(Entry::new(Arc::new(Mutex::new(spec)), true))
+        roster.push(Entry::new(Arc::new(Mutex::new(spec))))
     }
 
     fn ids(roster: &Roster) -> Vec<String> {

@@ -1,10 +1,20 @@
 //! How changes to children go on: one step of the [`Job`] that is under way after the other, then the next in line.
 
-use whitebeam_actor::{ChildKey, Context, ExitReason, Pid, StartError, SupervisorContext};
+use std::{
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
+
+use whitebeam_actor::{
+    ChildKey, Context, ExitReason, Handle, Pid, StartError, StartInfo, SupervisorContext,
+};
 
 use super::{
-    job::{Group, Job, Purpose, Starting, Step},
-    process::{Request, Supervising, Waiting},
+    job::{Group, Job, Purpose, Release, Starting, Step},
+    process::{BATCH, Request, Supervising, Waiting},
     roster::{Place, State},
 };
 use crate::{
@@ -14,9 +24,9 @@ use crate::{
 };
 
 impl Supervising {
-    /// Begins what can be begun.
+    /// Begins what can be begun. After a batch of steps others get their turn.
     pub(super) fn go_on(&mut self, cx: &mut Context<Self>) {
-        while !self.is_ending {
+        while !self.is_ending && !self.gives_way {
             match &self.job {
                 Some(Job { step: Step::None, .. }) => self.next_step(cx),
                 Some(_) => return,
@@ -25,12 +35,20 @@ impl Supervising {
                     None => return,
                 },
             }
+            self.steps += 1;
+            if self.steps == BATCH {
+                self.gives_way = true;
+                cx.pipe(std::future::ready(()), |()| Request::GoOn);
+            }
         }
     }
 
     fn see_to(&mut self, next: Waiting, cx: &mut Context<Self>) {
         match next {
-            Waiting::Asked(request) => self.answer(request, cx),
+            Waiting::Asked(request) => {
+                self.asked -= 1;
+                self.answer(request, cx);
+            }
             Waiting::Ended(place, run) => {
                 let Some(entry) = self.children.get(place) else { return };
                 // It may have been stopped meanwhile, and even started again.
@@ -77,7 +95,11 @@ impl Supervising {
             self.set(place, State::Stopped);
             return self.end(ExitReason::Shutdown, cx);
         }
-        self.job = Some(Job::restart(self.tree.strategy, place, self.children.newest()));
+        // Its end was reported.
+        self.set(place, State::Restarting);
+        self.groups += 1;
+        let newest = self.children.newest();
+        self.job = Some(Job::restart(self.groups, self.tree.strategy, place, newest));
     }
 
     fn next_step(&mut self, cx: &mut Context<Self>) {
@@ -93,9 +115,12 @@ impl Supervising {
             }
             match self.tell(place, cx) {
                 Some(step) => self.wait_for(step),
-                None => self.stopped(place),
+                None => self.stopped(place, cx),
             }
             return;
+        }
+        if let Some(release) = job.releases.take() {
+            return self.release(release);
         }
         if std::mem::take(&mut job.starts_follow) {
             job.starts = match job.group {
@@ -121,17 +146,41 @@ impl Supervising {
         }
     }
 
-    /// The child has no process now, or never had one.
-    pub(super) fn stopped(&mut self, place: Place) {
+    /// The child has no process now, or had none.
+    pub(super) fn stopped(&mut self, place: Place, cx: &mut Context<Self>) {
         let Some(job) = &mut self.job else { return };
         job.step = Step::None;
-        let is_temporary =
-            self.children.get(place).is_some_and(|entry| entry.restart == Restart::Temporary);
-        if is_temporary || matches!(job.purpose, Purpose::Terminate(_)) {
+        let Some(entry) = self.children.get_mut(place) else { return };
+        let has_ended = matches!(entry.state, State::Ended(_));
+        let is_dropped = entry.restart == Restart::Temporary;
+        if !is_dropped && entry.is_active() {
+            entry.stopped_by = job.number;
+        }
+        let is_left = is_dropped || matches!(job.purpose, Purpose::Terminate(_));
+        if has_ended {
+            self.report_stop(place, cx);
+        }
+        if is_left {
             self.leave(place);
         } else {
             // It will be started again: its address goes on.
             self.set(place, State::Stopped);
+        }
+    }
+
+    /// A child that was to be tried again was terminated instead: those newer ones that wait without a process since
+    /// its restart has failed are not started by that any more, and their addresses say so.
+    fn release(&mut self, Release { newest, below }: Release) {
+        if newest == below {
+            return;
+        }
+        if let Some(entry) = self.children.get(newest)
+            && let State::Stopped = entry.state
+        {
+            entry.gone();
+        }
+        if let (Some(job), Some(newest)) = (&mut self.job, self.children.before(newest)) {
+            job.releases = Some(Release { newest, below });
         }
     }
 
@@ -140,9 +189,22 @@ impl Supervising {
         let run = self.runs;
         let Some(entry) = self.children.get_mut(place) else { return };
         let info = entry.next_start(run);
+        self.launch(place, run, info, false, cx);
+    }
+
+    fn launch(
+        &mut self,
+        place: Place,
+        run: u64,
+        info: Option<StartInfo>,
+        has_waited: bool,
+        cx: &mut Context<Self>,
+    ) {
+        let Some(entry) = self.children.get(place) else { return };
         let launcher = entry.launcher();
+        let told = info.clone();
         // Arguments are made by the user's code: its panic is a failed start.
-        let launched = guard::call(|| launcher.lock().start(Parent::Tree(cx), info))
+        let launched = guard::call(|| launcher.lock().start(Parent::Tree(cx), told))
             .unwrap_or_else(|panic| Launched::refused(StartError::Exit(panic)));
         let running = launched.key.and_then(|key| Some((key, cx.child_pid(key)?)));
         match running {
@@ -153,7 +215,29 @@ impl Supervising {
             None => self.set(place, State::Stopped),
         }
         cx.pipe(launched.ready, move |outcome| Request::Started(place, run, outcome));
-        self.wait_for(Step::Starting(Starting { place, run, outcome: None }));
+        self.wait_for(Step::Starting(Starting { place, run, info, has_waited, outcome: None }));
+    }
+
+    /// The start that is under way has found its name taken. `true`: by an orphan, whose end is waited for, once.
+    fn waits_for_name(&mut self, owner: Pid, cx: &mut Context<Self>) -> bool {
+        let rt = cx.runtime();
+        let Some(Job { step: Step::Starting(starting), .. }) = &mut self.job else { return false };
+        if starting.has_waited || !rt.is_orphan(owner) {
+            return false;
+        }
+        starting.has_waited = true;
+        let (place, run) = (starting.place, starting.run);
+        cx.pipe(ended_or_over(rt, owner), move |()| Request::NameFree(place, run));
+        true
+    }
+
+    /// The orphan that had the name has ended, or has had its time: the same start once more.
+    pub(super) fn name_is_free(&mut self, place: Place, run: u64, cx: &mut Context<Self>) {
+        let Some(Job { step: Step::Starting(starting), .. }) = &mut self.job else { return };
+        if starting.place == place && starting.run == run {
+            let info = starting.info.take();
+            self.launch(place, run, info, true, cx);
+        }
     }
 
     fn note_place(&mut self, key: ChildKey, place: Place) {
@@ -171,10 +255,17 @@ impl Supervising {
         cx: &mut Context<Self>,
     ) {
         let Some(Job { step: Step::Starting(starting), .. }) = &mut self.job else { return };
-        if starting.place == place && starting.run == run {
-            starting.outcome = Some(outcome);
-            self.settle(cx);
+        if starting.place != place || starting.run != run {
+            return;
         }
+        if let Err(StartError::NameTaken(owner)) = outcome
+            && self.waits_for_name(owner, cx)
+        {
+            return;
+        }
+        let Some(Job { step: Step::Starting(starting), .. }) = &mut self.job else { return };
+        starting.outcome = Some(outcome);
+        self.settle(cx);
     }
 
     /// Something was heard of the start that is under way.
@@ -194,15 +285,16 @@ impl Supervising {
         let outcome = match outcome {
             Ok(()) => {
                 let pid = match entry.state {
-                    State::Running(_, pid) => Some(pid),
-                    State::Ended(pid) => {
-                        // Right behind its start.
-                        self.waiting.push_back(Waiting::Ended(place, run));
-                        Some(pid)
-                    }
+                    State::Running(_, pid) | State::Ended(pid) => Some(pid),
                     State::Stopped | State::Restarting => None,
                 };
                 entry.is_listed = true;
+                // It has had the only start that anybody can ask for.
+                if entry.restart == Restart::Temporary
+                    && (entry.is_added || Arc::strong_count(&self.tree) == 1)
+                {
+                    entry.forget();
+                }
                 let id = &entry.id;
                 cx.report_child(SupervisorContext::Progress, || (id.to_string(), pid, None));
                 Ok(pid)
@@ -291,4 +383,17 @@ impl Supervising {
             Purpose::Add(_) | Purpose::Resume(_) | Purpose::Restart => {}
         }
     }
+}
+
+/// Longest that a start waits for the end of an orphan that has its name: as long as workers get to end.
+const ORPHANS_TIME: Duration = Duration::from_secs(5);
+
+/// Ready when the process has ended, or has had its time.
+async fn ended_or_over(rt: Handle, owner: Pid) {
+    let (mut down, mut time) = (pin!(rt.down(owner)), pin!(rt.sleep(ORPHANS_TIME)));
+    poll_fn(|cx| match (down.as_mut().poll(cx), time.as_mut().poll(cx)) {
+        (Poll::Pending, Poll::Pending) => Poll::Pending,
+        _ => Poll::Ready(()),
+    })
+    .await;
 }

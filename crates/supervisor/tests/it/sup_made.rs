@@ -122,7 +122,9 @@ fn a_spec_is_made_for_each_incarnation() {
 }
 
 /// Runs a test with a hook that keeps what supervisors report.
-fn reported<F: Future<Output = ()>>(test: impl Fn(Handle, Arc<Mutex<Vec<SupervisorReport>>>) -> F) {
+pub(crate) fn reported<F: Future<Output = ()>>(
+    test: impl Fn(Handle, Arc<Mutex<Vec<SupervisorReport>>>) -> F,
+) {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let set = |builder: Builder| {
         let seen = seen.clone();

@@ -1,9 +1,7 @@
 //! Significant children and auto shutdown, by the ids of `docs/conformance.md`.
 
-use std::time::Duration;
-
-use whitebeam_actor::{ChildRef, ExitReason, Handle};
-use whitebeam_supervisor::{AutoShutdown, ChildState, Restart, Supervisor, SupervisorRef};
+use whitebeam_actor::{ChildRef, DownFuture, ExitReason, Handle};
+use whitebeam_supervisor::{AutoShutdown, Child, ChildState, Restart, Supervisor, SupervisorRef};
 
 use crate::{
     support::{Log, Msg, end, kind, told},
@@ -92,8 +90,20 @@ fn sup_088_plain_transient() {
     }
 }
 
+/// The modes in which children may be significant.
+const SIGNIFICANT: [AutoShutdown; 2] = [AutoShutdown::AnySignificant, AutoShutdown::AllSignificant];
+
 /// Two significant children of this restart type, and a plain one between them.
 async fn with_bystander(
+    rt: &Handle,
+    mode: AutoShutdown,
+    restart: Restart,
+    log: &Log,
+) -> (SupervisorRef, [ChildRef<Msg>; 3]) {
+    with_bystander_under(rt, Supervisor::one_for_one(), mode, restart, log).await
+}
+
+async fn with_bystander_under(
     rt: &Handle,
     tree: Supervisor,
     mode: AutoShutdown,
@@ -110,12 +120,11 @@ async fn with_bystander(
 /// A significant child that is terminated by hand ends nobody else.
 #[test]
 fn sup_089_significant_and_terminated() {
-    for mode in [AutoShutdown::AnySignificant, AutoShutdown::AllSignificant] {
+    for mode in SIGNIFICANT {
         everywhere(move |rt| async move {
             let log = Log::new();
             let (root, [first, _, last]) =
-                with_bystander(&rt, Supervisor::one_for_one(), mode, Restart::Temporary, &log)
-                    .await;
+                with_bystander(&rt, mode, Restart::Temporary, &log).await;
             root.terminate_child(&first).await.unwrap();
             quiet(&rt).await;
             assert_eq!(counts(&root).await, (2, 2, 0, 2));
@@ -127,27 +136,24 @@ fn sup_089_significant_and_terminated() {
     }
 }
 
+async fn all_shut_down(downs: impl IntoIterator<Item = DownFuture>) {
+    for down in downs {
+        assert_eq!(kind(&down.await.reason), "shutdown");
+    }
+}
+
 /// One that ends by itself ends the supervisor, with `Shutdown`, and all others.
 #[test]
 fn sup_090_any_significant() {
     for how in [How::Kill, How::Crash, How::Normal] {
         everywhere(move |rt| async move {
             let log = Log::new();
-            let (root, [first, plain, last]) = with_bystander(
-                &rt,
-                Supervisor::one_for_one(),
-                AutoShutdown::AnySignificant,
-                Restart::Temporary,
-                &log,
-            )
-            .await;
-            let down = rt.down(&root);
-            let others = [rt.down(&plain), rt.down(&last)];
+            let mode = AutoShutdown::AnySignificant;
+            let (root, [first, plain, last]) =
+                with_bystander(&rt, mode, Restart::Temporary, &log).await;
+            let downs = [rt.down(&root), rt.down(&plain), rt.down(&last)];
             how.happens(&rt, &root, &first).await;
-            assert_eq!(kind(&down.await.reason), "shutdown");
-            for other in others {
-                assert_eq!(kind(&other.await.reason), "shutdown");
-            }
+            all_shut_down(downs).await;
             assert_eq!(starts(&log, 1), 1);
         });
     }
@@ -159,22 +165,14 @@ fn sup_091_all_significant() {
     for restart in [Restart::Transient, Restart::Temporary] {
         everywhere(move |rt| async move {
             let log = Log::new();
-            let (root, [first, plain, last]) = with_bystander(
-                &rt,
-                Supervisor::one_for_one(),
-                AutoShutdown::AllSignificant,
-                restart,
-                &log,
-            )
-            .await;
-            let down = rt.down(&root);
+            let mode = AutoShutdown::AllSignificant;
+            let (root, [first, plain, last]) = with_bystander(&rt, mode, restart, &log).await;
+            let downs = [rt.down(&root), rt.down(&plain)];
             How::Normal.happens(&rt, &root, &first).await;
             quiet(&rt).await;
             assert!(rt.is_alive(&root) && plain.is_alive());
-            let other = rt.down(&plain);
             How::Normal.happens(&rt, &root, &last).await;
-            assert_eq!(kind(&down.await.reason), "shutdown");
-            assert_eq!(kind(&other.await.reason), "shutdown");
+            all_shut_down(downs).await;
         });
     }
 }
@@ -182,12 +180,11 @@ fn sup_091_all_significant() {
 /// A transient significant child that crashes is restarted, and counts as one that is there.
 #[test]
 fn a_significant_child_that_is_restarted_ends_nobody() {
-    for mode in [AutoShutdown::AnySignificant, AutoShutdown::AllSignificant] {
+    for mode in SIGNIFICANT {
         everywhere(move |rt| async move {
             let log = Log::new();
             let (root, [first, _, last]) =
-                with_bystander(&rt, Supervisor::one_for_one(), mode, Restart::Transient, &log)
-                    .await;
+                with_bystander(&rt, mode, Restart::Transient, &log).await;
             let before = pid(&first);
             How::Crash.happens(&rt, &root, &first).await;
             renewed(&rt, &root, 1, before).await;
@@ -207,12 +204,12 @@ fn a_significant_child_that_is_restarted_ends_nobody() {
 #[test]
 fn sup_093_significant_bystanders() {
     for strategy in STRATEGIES {
-        for mode in [AutoShutdown::AnySignificant, AutoShutdown::AllSignificant] {
+        for mode in SIGNIFICANT {
             for restart in [Restart::Transient, Restart::Temporary] {
                 everywhere(move |rt| async move {
                     let log = Log::new();
                     let (root, [_, plain, _]) =
-                        with_bystander(&rt, strategy(), mode, restart, &log).await;
+                        with_bystander_under(&rt, strategy(), mode, restart, &log).await;
                     let before = pid(&plain);
                     How::Kill.happens(&rt, &root, &plain).await;
                     renewed(&rt, &root, 2, before).await;
@@ -224,45 +221,46 @@ fn sup_093_significant_bystanders() {
     }
 }
 
-/// A supervisor A over a supervisor B, which has a significant worker.
-async fn escalation(rt: &Handle, mode: AutoShutdown, is_significant: bool) -> [Option<String>; 2] {
+/// A supervisor A over a supervisor B, which has a significant worker that ends: how B ends, and A, if it does.
+async fn escalation(
+    rt: &Handle,
+    mode: AutoShutdown,
+    is_significant: bool,
+) -> [Option<&'static str>; 2] {
     let log = Log::new();
     let mut inner = Supervisor::one_for_one().auto_shutdown(mode);
     let worker = child(1, &log).restart(Restart::Transient).significant();
     let worker = inner.child_with(worker);
     let mut tree = Supervisor::one_for_one().auto_shutdown(mode);
-    let inner = whitebeam_supervisor::Child::nested("b", inner).restart(Restart::Transient);
+    let inner = Child::nested("b", inner).restart(Restart::Transient);
     let inner = tree.child_with(if is_significant { inner.significant() } else { inner });
     let root = tree.start(rt).await.unwrap();
     let (down, inner_down) = (rt.down(&root), rt.down(&inner));
     told(rt, &current(&worker), Msg::End(ExitReason::Normal)).await;
-    let inner = kind(&inner_down.await.reason).to_owned();
+    let inner = kind(&inner_down.await.reason);
     if is_significant {
-        return [Some(inner), Some(kind(&down.await.reason).to_owned())];
+        return [Some(inner), Some(kind(&down.await.reason))];
     }
-    rt.sleep(Duration::from_millis(150)).await;
-    let is_alive = rt.is_alive(&root);
-    [Some(inner), (!is_alive).then(|| "ended".to_owned())]
+    quiet(rt).await;
+    [Some(inner), (!rt.is_alive(&root)).then_some("ended")]
+}
+
+fn escalates(is_significant: bool, expected: [Option<&'static str>; 2]) {
+    for mode in SIGNIFICANT {
+        everywhere(move |rt| async move {
+            assert_eq!(escalation(&rt, mode, is_significant).await, expected);
+        });
+    }
 }
 
 /// The end goes up while it comes to significant children.
 #[test]
 fn sup_094_significant_escalation() {
-    for mode in [AutoShutdown::AnySignificant, AutoShutdown::AllSignificant] {
-        everywhere(move |rt| async move {
-            let ends = escalation(&rt, mode, true).await;
-            assert_eq!(ends, [Some("shutdown".to_owned()), Some("shutdown".to_owned())]);
-        });
-    }
+    escalates(true, [Some("shutdown"); 2]);
 }
 
 /// And no further.
 #[test]
 fn sup_095_no_escalation_by_a_plain_child() {
-    for mode in [AutoShutdown::AnySignificant, AutoShutdown::AllSignificant] {
-        everywhere(move |rt| async move {
-            let ends = escalation(&rt, mode, false).await;
-            assert_eq!(ends, [Some("shutdown".to_owned()), None]);
-        });
-    }
+    escalates(false, [Some("shutdown"), None]);
 }
