@@ -9,7 +9,8 @@
 //! | `inbox`, `flags` | its own protocol | all | any time |
 //! | `cursor`, `state` | the owner | the owner | while it owns the cell |
 //! | `frame`, `bits`, `ext`, `taken`, `high` | the owner | all, as a hint | any time |
-//! | `parent`, `child_index` | spawn | all; the supervising parent | before it is published |
+//! | `parent` | spawn | all | before it is published |
+//! | `child_index` | spawn, or who adopts it (`prepared.rs`) | the supervising parent | before it is scheduled |
 //! | `down` | the owner, once | the parent | at the end |
 //!
 //! The **owner** is whoever took the inbox's word from idle to scheduled and has not settled it: the

@@ -107,7 +107,7 @@ impl<A: Actor> Context<A> {
 
     /// The cell, for who touches the owner's part of it.
     #[inline]
-    fn own(&self) -> CellPtr {
+    pub(crate) fn own(&self) -> CellPtr {
         if const { A::FORM.is_process() } {
             process::assert_runs(self.cell);
         }
@@ -116,7 +116,7 @@ impl<A: Actor> Context<A> {
 
     /// As [`own`](Self::own), for who looks after children.
     #[inline]
-    fn own_as_parent(&self) -> CellPtr {
+    pub(crate) fn own_as_parent(&self) -> CellPtr {
         if const { A::FORM.is_process() } {
             panic!("a process in the process form supervises no children: this needs an actor");
         }

@@ -375,7 +375,7 @@ pub(crate) fn finish_scheduled(cell: CellPtr) {
 }
 
 /// What a process that has never run was to be started with.
-fn take_init(cell: CellPtr) -> Option<NonNull<Node>> {
+pub(crate) fn take_init(cell: CellPtr) -> Option<NonNull<Node>> {
     // SAFETY: the caller owns the cell, and this is the only reference to the cursor.
     let cursor = unsafe { cell.cursor() };
     let first = cursor.peek()?;

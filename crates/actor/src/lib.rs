@@ -55,6 +55,7 @@ mod named;
 mod names;
 mod options;
 mod pid;
+mod prepared;
 mod process;
 mod reason;
 mod reference;
@@ -141,6 +142,7 @@ pub use names::{Directory, Name, Registrant, Registry};
 pub use oneshot::{Answered, oneshot};
 pub use options::{SpawnOptions, StartInfo};
 pub use pid::Pid;
+pub use prepared::Prepared;
 pub use process::{Mailbox, Process};
 pub use reason::{ExitError, ExitReason, PanicInfo, Value};
 pub use reference::{ActorRef, Lookup, Target};
@@ -159,8 +161,8 @@ pub use timer::TimerRef;
 pub use unread::{Unread, UnreadCounts};
 pub use watermark::{MAILBOX_EVENTS_PER_SECOND, MAILBOX_HIGH, MAILBOX_LOW, MailboxLevel};
 pub use whitebeam_scheduler::{
-    BlockingMetrics, BlockingTask, Refusal, Refused, Sleep, Task, Time, Unfinished, WorkerMetrics,
-    YieldNow, consume_budget, poll_budget, yield_now,
+    BlockingMetrics, BlockingTask, Refusal, Refused, Sleep, Task as PlainTask, Time, Unfinished,
+    WorkerMetrics, YieldNow, consume_budget, poll_budget, yield_now,
 };
 pub use work::{AttachRef, Attached, Pipe};
 

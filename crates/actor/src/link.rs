@@ -27,7 +27,7 @@
 #![expect(unsafe_code, reason = "the owner's part of a cell is reached by pointer")]
 
 use crate::{
-    ExitReason, Pid,
+    ExitReason, Handle, Pid, Target,
     cell::{CellPtr, CellRef},
     ext::Ext,
     signal::{self, Signal},
@@ -177,4 +177,39 @@ pub(crate) unsafe fn link_at_spawn(owner: CellPtr, child: CellPtr, pid: Pid) {
     unsafe { Ext::of(child) }.links.insert(owner.pid().in_runtime(), Half::active(owner.to_ref()));
     Ext::publish(owner);
     Ext::publish(child);
+}
+
+impl Handle {
+    /// Has `one` take back its link to `other`, from outside of both: the end of one has no effect on the other, if it
+    /// comes later than this. No effect if they are not linked.
+    ///
+    /// For who ends a process in the name of one that is linked to it. A process's own links are taken back by
+    /// [`Context::unlink`](crate::Context::unlink), in its own time.
+    ///
+    /// ```
+    /// # use whitebeam_actor::{ExitReason, Mailbox, Runtime};
+    /// # let rt = Runtime::simulated(1)?;
+    /// # rt.block_on(async {
+    /// let one = rt.spawn_fn(|mut mailbox: Mailbox<()>| async move { Ok(mailbox.recv().await) });
+    /// let pid = one.pid();
+    /// let other = rt.spawn_fn(move |mut mailbox: Mailbox<()>| async move {
+    ///     mailbox.link(pid);
+    ///     Ok(mailbox.recv().await)
+    /// });
+    /// rt.relations(&other).await; // It has begun.
+    /// rt.unlink(&one, &other);
+    /// let end = rt.down(&one);
+    /// rt.exit(&one, ExitReason::Shutdown);
+    /// end.await;
+    /// other.cast(())?;
+    /// assert!(rt.down(&other).await.reason.is_normal());
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn unlink(&self, one: impl Target, other: impl Target) {
+        let (Some(one), Some(other)) = (self.shared().find(&one), other.target()) else { return };
+        // By one side's own protocol: what the two say to each other meanwhile stays in order.
+        let _ = signal::send(one.ptr(), Signal::TakeBack { link_to: other });
+    }
 }

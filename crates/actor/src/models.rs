@@ -25,6 +25,7 @@ mod exit;
 mod inline;
 mod link;
 mod monitor;
+mod prepared;
 mod work;
 
 use std::{
@@ -43,7 +44,7 @@ use whitebeam_sync::shim::{
 };
 
 use crate::{
-    Actor, ActorRef, CallError, Context, Down, Exit, ExitReason, Reply, SpawnOptions,
+    Actor, ActorRef, CallError, Context, Down, Exit, ExitReason, Handle, Reply, SpawnOptions,
     local::StandIn,
     shared::Shared,
     spawn::{self, Relation},
@@ -81,6 +82,10 @@ impl World {
     /// Makes this thread a worker, until the guard is dropped.
     fn worker(&self) -> StandIn<'_> {
         StandIn::enter(&self.shared)
+    }
+
+    fn handle(&self) -> Handle {
+        Handle::of(self.shared.nobody().ptr())
     }
 
     /// A process whose `init` was run.

@@ -58,6 +58,35 @@ impl<T> Answered<T> {
 }
 
 impl<T> Answered<T> {
+    /// Whether the value, or the reason why there is none, has come and was not taken: awaiting it gives it then, at
+    /// once but for others who are let run first.
+    ///
+    /// ```
+    /// let (reply, answer) = whitebeam_actor::oneshot();
+    /// assert!(!answer.is_ready());
+    /// reply.send(1);
+    /// assert!(answer.is_ready());
+    /// assert!(matches!(answer.take_ready(), Ok(Ok(1))));
+    /// ```
+    pub fn is_ready(&self) -> bool {
+        self.waiting.as_ref().is_some_and(Waiting::is_replied)
+    }
+
+    /// The value if it [is there](Self::is_ready), without waiting.
+    ///
+    /// # Errors
+    /// This, back, if it is not.
+    pub fn take_ready(mut self) -> Result<Result<T, CallError>, Self> {
+        match &mut self.waiting {
+            Some(waiting) if waiting.is_replied() => {
+                let result = waiting.finish();
+                self.waiting = None;
+                Ok(result)
+            }
+            _ => Err(self),
+        }
+    }
+
     /// Whether the value may still come, and nothing but the frame of `cell` is woken by it.
     pub(crate) fn is_awaited_by(&self, cell: CellPtr) -> bool {
         self.waiting.as_ref().is_some_and(|it| !it.is_replied() && it.is_armed_for(cell))

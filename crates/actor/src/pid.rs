@@ -15,6 +15,8 @@ use std::{
     hash::{Hash, Hasher},
 };
 
+use crate::{cell::CellPtr, local};
+
 /// Names a process, alive or dead. `Copy`, 8 bytes, comparable and hashable.
 ///
 /// Printed as `<node.index.generation>`; the node is 0 for processes of this program.
@@ -29,6 +31,28 @@ const GENERATION_BITS: u32 = 24;
 const INDEX_BITS: u32 = 28;
 
 impl Pid {
+    /// A pid that is no process's, in any runtime.
+    pub const NOBODY: Pid = Pid(0);
+
+    /// The process whose code runs on this thread now: in its handler or body, in what it has piped, in what it
+    /// constructs or drops. `None`: no process's does.
+    ///
+    /// ```
+    /// use whitebeam_actor::{Mailbox, Pid, Runtime};
+    ///
+    /// let rt = Runtime::simulated(1)?;
+    /// assert_eq!(Pid::current(), None);
+    /// let process = rt.spawn_fn(|mailbox: Mailbox<()>| async move {
+    ///     assert_eq!(Pid::current(), Some(mailbox.pid()));
+    ///     Ok(())
+    /// });
+    /// assert!(rt.block_on(rt.down(&process)).reason.is_normal());
+    /// # Ok::<_, whitebeam_actor::BuildError>(())
+    /// ```
+    pub fn current() -> Option<Pid> {
+        local::current().map(CellPtr::pid)
+    }
+
     pub(crate) const MAX_TAG: u16 = 0xFFF;
 
     pub(crate) fn new(tag: u16, index: u32, generation: u32) -> Self {

@@ -59,6 +59,8 @@ pub(crate) enum Signal {
     Link { from: crate::cell::CellRef },
     /// The sender is not linked to the receiver any more, and wants to be told that this is known.
     Unlink { from: crate::cell::CellRef, id: u64 },
+    /// The receiver is to take its link to that process back, as if it had asked for it itself.
+    TakeBack { link_to: Pid },
     /// The sender knows of the receiver's `Unlink` of this number.
     UnlinkKnown { from: Pid, id: u64 },
     /// A message that was sent through an alias of the receiver's.
@@ -201,6 +203,8 @@ pub(crate) unsafe fn receive(cell: CellPtr, cursor: &mut Cursor, node: NonNull<N
         Signal::Down { id, down } => monitor::receive_down(cell, cursor, id, down),
         Signal::Link { from } => link::receive_link(cell, from),
         Signal::Unlink { from, id } => link::receive_unlink(cell, &from, id),
+        // SAFETY: the caller is the owner.
+        Signal::TakeBack { link_to } => unsafe { link::unlink(cell, link_to) },
         Signal::UnlinkKnown { from, id } => link::receive_known(cell, from, id),
         Signal::Aliased { id, message } => alias::receive(cell, cursor, id, message),
         // SAFETY: the caller is the owner.
@@ -230,9 +234,10 @@ fn tell(cell: CellPtr, signal: &Signal) {
         Signal::Down { down, .. } => SignalKind::DownSignal { of: down.pid, reason: &down.reason },
         Signal::Link { from } => SignalKind::Linked { to: from.ptr().pid() },
         Signal::Unlink { from, .. } => SignalKind::Unlinked { from: from.ptr().pid() },
-        // A timer is told of when it fires indeed; the other is the protocol's own.
+        // A timer is told of when it fires indeed; the others are the protocol's own.
         // What comes through an alias is told of when it is handled.
         Signal::Timer { .. }
+        | Signal::TakeBack { .. }
         | Signal::UnlinkKnown { .. }
         | Signal::Aliased { .. }
         | Signal::Relations { .. }
@@ -273,6 +278,9 @@ pub(crate) unsafe fn receive_late(
         }
         Signal::Link { from } => send_exit(from.ptr(), Some(cell.pid()), reason.clone(), true),
         Signal::Unlink { from, id } => link::receive_unlink(cell, &from, id),
+        // Its links are not told yet: this end comes later than what was asked.
+        // SAFETY: the caller is the owner.
+        Signal::TakeBack { link_to } => unsafe { link::unlink(cell, link_to) },
         Signal::Aliased { message, .. } => {
             cell.header().took(u32::from(message.is_counted()));
             // With the message, which is the user's.

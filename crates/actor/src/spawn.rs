@@ -89,12 +89,15 @@ pub(crate) enum Relation<'a> {
     Linked(CellPtr),
     /// Monitored by the spawner under this number.
     Monitored(CellPtr, u64),
+    /// Not yet: it is to become a child of this process, and is linked to that one, as which the caller runs. See
+    /// [`prepared`](crate::prepared).
+    Prepared(Option<Pid>, Option<CellPtr>),
 }
 
 impl Relation<'_> {
     fn parent(&self) -> Option<Pid> {
         match self {
-            Relation::Plain(parent) => *parent,
+            Relation::Plain(parent) | Relation::Prepared(parent, _) => *parent,
             Relation::Supervised(parent, _)
             | Relation::Linked(parent)
             | Relation::Monitored(parent, _) => Some(parent.pid()),
@@ -110,19 +113,39 @@ pub(crate) struct Spawned {
 
 /// Makes a process and schedules it. Its `init` runs in it.
 ///
+/// # Errors
+/// As for [`make`].
+#[inline]
+pub(crate) fn spawn<A: Actor>(
+    shared: &Shared,
+    args: A::Args,
+    options: SpawnOptions,
+    info: Option<StartInfo>,
+    ack: Option<StartReply<A::Msg>>,
+    relation: Relation<'_>,
+) -> Result<Spawned, Refused<A>> {
+    let schedule = |cell: CellPtr| shared.scheduler().schedule(cell.runnable());
+    make::<A>(shared, args, options, info, ack, relation, schedule)
+}
+
+/// Makes a process, and gives it to `begin` when all is ready but for its being scheduled. Who does not schedule it
+/// there owns it until it does. The cell has two references then, that of the process and the one that is given.
+///
+/// # Errors
 /// When no process can be made (the runtime is shutting down, the process table is full, the name is
 /// taken) all comes back with the reason why, to be [answered](Refused::answer).
 ///
 /// The cell is published first, then its name, then it is scheduled: who finds the name finds the process, and
 /// what it is sent waits for `init`. A name of the runtime's own is reserved before there is a cell. A via name is
 /// asked for behind the publishing, without a lock, and before the process is related to anybody.
-pub(crate) fn spawn<A: Actor>(
+pub(crate) fn make<A: Actor>(
     shared: &Shared,
     args: A::Args,
     mut options: SpawnOptions,
     info: Option<StartInfo>,
     ack: Option<StartReply<A::Msg>>,
     relation: Relation<'_>,
+    begin: impl FnOnce(CellPtr),
 ) -> Result<Spawned, Refused<A>> {
     if shared.is_closing() {
         return Err(Refused { args, ack, why: StartError::ShuttingDown });
@@ -208,6 +231,15 @@ pub(crate) fn spawn<A: Actor>(
             // SAFETY: as above.
             unsafe { monitor::monitor_at_spawn(parent, cell, id) };
         }
+        Relation::Prepared(parent, linked) => {
+            cell.header().parent.store(parent.map_or(0, Pid::to_bits), Ordering::Relaxed);
+            if let Some(owner) = linked {
+                // The owner's side of the link.
+                refs += 1;
+                // SAFETY: the caller runs as the owner, and owns the new one, which is not scheduled.
+                unsafe { link::link_at_spawn(owner, cell, pid) };
+            }
+        }
     }
     if is_published {
         // The relation's.
@@ -223,7 +255,7 @@ pub(crate) fn spawn<A: Actor>(
         tell_of_spawn(cell, name.as_ref());
     }
     let spawned = Spawned { cell: CellRef::adopt(cell), key };
-    shared.scheduler().schedule(cell.runnable());
+    begin(cell);
     Ok(spawned)
 }
 
@@ -286,6 +318,12 @@ pub(crate) struct Refused<A: Actor> {
 }
 
 impl<A: Actor> Refused<A> {
+    /// Why; what it was to be started with is dropped.
+    #[cold]
+    pub(crate) fn into_why(self) -> StartError {
+        self.why
+    }
+
     /// Tells the starter, and gives an address that nobody is at.
     #[cold]
     pub(crate) fn answer(self, shared: &Shared) -> ActorRef<A::Msg> {

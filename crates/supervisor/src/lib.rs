@@ -6,6 +6,7 @@
 //! | [`DynamicSupervisor`] | any number, of one kind or of any, started and ended at run time | all at once |
 //! | [`PartitionSupervisor`] | a fixed number of one spec, found by a key | all at once |
 //! | [`PartitionedDynamic`] | dynamic supervisors in partitions: two tiers | both tiers at once |
+//! | [`TaskSupervisor`] | tasks: work that is done once and gives a result | all at once |
 //!
 //! A supervisor is described by a value, checked when it is started, and is an actor of its own:
 //! its handle can be cast about, monitored and told to exit as any other's. A supervisor can be the
@@ -58,6 +59,7 @@ mod route;
 mod start_tree;
 mod stop_all;
 mod supervisor;
+mod task;
 
 pub use child::{Child, ChildId, ChildKind, Nested};
 pub use dynamic::{Any, DynamicRef, DynamicSupervisor, Sort, StartMany, TerminateChild};
@@ -71,13 +73,17 @@ pub use start_tree::StartTree;
 pub use supervisor::{
     ChildCounts, ChildEntry, ChildSpec, ChildState, Supervisor, SupervisorFn, SupervisorRef,
 };
+pub use task::{
+    NotOwner, OnTimeout, Task, TaskMap, TaskRef, TaskSupervisor, TaskTimeout, ThisTask, YieldMany,
+    await_many, yield_many,
+};
 
 /// What most programs with supervisors use.
 pub mod prelude {
     pub use crate::{
         AutoShutdown, Child, ChildError, DynamicRef, DynamicSupervisor, Intensity, PartitionRef,
         PartitionSupervisor, PartitionedDynamic, PartitionedRef, Partitions, Restart, Shutdown,
-        Supervisor, SupervisorRef,
+        Supervisor, SupervisorRef, Task, TaskRef, TaskSupervisor,
     };
     pub use whitebeam_actor::ChildRef;
 }

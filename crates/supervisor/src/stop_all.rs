@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use whitebeam_actor::{Actor, Context, ExitReason, Pid, Stop, Task};
+use whitebeam_actor::{Actor, Context, ExitReason, Pid, PlainTask, Stop};
 
 use crate::Shutdown;
 
@@ -23,7 +23,7 @@ pub(crate) async fn stop_all<A: Actor>(children: Vec<(Pid, Shutdown)>, cx: &mut 
 }
 
 /// Tells each child to end in its own way.
-fn tell<A: Actor>(children: &[(Pid, Shutdown)], cx: &mut Context<A>) -> Vec<Task<()>> {
+fn tell<A: Actor>(children: &[(Pid, Shutdown)], cx: &mut Context<A>) -> Vec<PlainTask<()>> {
     let mut groups: BTreeMap<Duration, Vec<Pid>> = BTreeMap::new();
     for (pid, shutdown) in children {
         cx.exit(*pid, shutdown.signal());

@@ -38,6 +38,7 @@ mod node_links;
 mod not_there;
 mod panics;
 mod pipes;
+mod prepared;
 mod priority;
 mod process_form;
 mod process_mixed;

@@ -139,8 +139,8 @@ pub(crate) enum Request {
     NameFree(Place, u64),
     /// The child of this start was told to end and has had its time.
     TimeOver(Place, u64),
-    /// The start of this number has failed, and is to be tried again.
-    TryAgain(Place, u64),
+    /// A start in a restart of this child has failed, and is to be tried again.
+    TryAgain(Place),
     /// Others are to have a turn, and then it goes on.
     GoOn,
     /// A stranger's exit signal.
@@ -152,7 +152,7 @@ pub(super) enum Waiting {
     Asked(Request),
     /// The child of this start has ended by itself.
     Ended(Place, u64),
-    TryAgain(Place, u64),
+    TryAgain(Place),
 }
 
 /// The supervisor's state.
@@ -226,7 +226,7 @@ impl Actor for Supervising {
             Request::Started(place, run, outcome) => self.started(place, run, outcome, cx),
             Request::NameFree(place, run) => self.name_is_free(place, run, cx),
             Request::TimeOver(place, run) => self.time_over(place, run, cx),
-            Request::TryAgain(place, run) => self.waiting.push_back(Waiting::TryAgain(place, run)),
+            Request::TryAgain(place) => self.waiting.push_back(Waiting::TryAgain(place)),
             Request::GoOn => {
                 yield_now().await;
                 (self.steps, self.gives_way) = (0, false);

@@ -56,9 +56,11 @@ impl Supervising {
                     self.ended(place, cx);
                 }
             }
-            Waiting::TryAgain(place, run) => {
+            Waiting::TryAgain(place) => {
                 let Some(entry) = self.children.get(place) else { return };
-                if entry.run == run && matches!(entry.state, State::Restarting) {
+                // Whichever failure it is of: after another one, in a restart of the group, it is the next try of that,
+                // and the other's own comes too late. As in OTP.
+                if matches!(entry.state, State::Restarting) {
                     self.restart(place, cx);
                 }
             }
@@ -272,7 +274,7 @@ impl Supervising {
     pub(super) fn settle(&mut self, cx: &mut Context<Self>) {
         let Some(job) = &mut self.job else { return };
         let Step::Starting(starting) = &mut job.step else { return };
-        let (place, run) = (starting.place, starting.run);
+        let place = starting.place;
         let Some(entry) = self.children.get_mut(place) else { return };
         match &starting.outcome {
             None => return,
@@ -304,7 +306,7 @@ impl Supervising {
                 self.leave(place);
                 Err(StartError::Ignore)
             }
-            Err(error) => return self.failed(place, run, error, cx),
+            Err(error) => return self.failed(place, error, cx),
         };
         self.has_started(outcome);
     }
@@ -320,7 +322,7 @@ impl Supervising {
     }
 
     /// A start has failed, and its process is gone.
-    fn failed(&mut self, place: Place, run: u64, error: StartError, cx: &mut Context<Self>) {
+    fn failed(&mut self, place: Place, error: StartError, cx: &mut Context<Self>) {
         let Some(job) = self.job.take() else { return };
         let Some(entry) = self.children.get_mut(place) else { return };
         cx.report_child(SupervisorContext::StartError, || {
@@ -363,7 +365,7 @@ impl Supervising {
                 }
                 self.set(place, State::Restarting);
                 // Behind what has come meanwhile; and it is refused by no bound.
-                cx.pipe(std::future::ready(()), move |()| Request::TryAgain(place, run));
+                cx.pipe(std::future::ready(()), move |()| Request::TryAgain(place));
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Runtimes to run each test on, and what tests watch children with.
 
 mod log;
+pub(crate) mod owner;
 mod worker;
 
 use std::{future::Future, sync::Once, time::Duration};
