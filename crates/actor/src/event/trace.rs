@@ -327,7 +327,7 @@ fn supervisor(site: &'static DefaultCallsite, report: &SupervisorReport) {
 }
 
 /// The kinds, for the test that holds `docs/events.md` to them.
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 static KINDS: [&Metadata<'static>; 10] = [
     &CRASH_META,
     &STUCK_META,
