@@ -41,7 +41,7 @@
 //!   all that may refuse.
 //!
 //! # Checked by
-//! `models::prepared` (loom), `tests/prepared.rs`.
+//! `models::prepared` (loom), `tests/it/prepared.rs`.
 #![expect(unsafe_code, reason = "owns cells that are not scheduled yet")]
 
 use std::{fmt, future::Future, mem::ManuallyDrop};
