@@ -22,7 +22,7 @@ conformance area="":
     cargo test --workspace --tests -- {{ if area == "" { "conformance" } else { area + "_" } }}
     python3 ci/conformance.py
 
-# Proves that supervisors do what OTP's do, on random scenarios played on a real BEAM: `just beam 100000`; one: `just beam --seed 17`. Seconds; six minutes for 100,000.
+# Proves that supervisors do what OTP's do, on random scenarios played on a real BEAM: `just beam 100000`; one: `just beam --seed 17`. Seconds; under ten minutes for 100,000.
 beam *arguments:
     ci/beam.sh {{ arguments }}
 

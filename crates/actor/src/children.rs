@@ -25,7 +25,7 @@
 
 use std::{fmt, ptr::NonNull, task::Waker};
 
-use whitebeam_scheduler::Runnable;
+use whitebeam_scheduler::{Runnable, Time};
 use whitebeam_sync::{
     inbox::Push,
     node::{Node, NodeVt},
@@ -33,7 +33,7 @@ use whitebeam_sync::{
 };
 
 use crate::{
-    Actor, Context, ExitReason, Pid, StopSummary,
+    Actor, Context, ExitReason, Pid,
     cell::{CellPtr, CellRef, bit, flag},
     contain::contain,
     context::Place,
@@ -42,8 +42,11 @@ use crate::{
 };
 
 mod stop;
+mod tally;
 
 pub use stop::{EndChild, Outcome, Stop, StopChild, StopChildren};
+use tally::{Names, Tally};
+pub(crate) use tally::{Seen, exception, name, publish};
 
 /// Names one child of one parent. Only meaningful for that parent, and until the child's end was told
 /// ([`ChildDown`]) or the child was stopped.
@@ -115,12 +118,28 @@ pub(crate) struct ChildSet {
     /// Ends that are not told yet: the pending ones, the rest of those that are being told, and that of a
     /// stop of one. Their places are kept, so that no other child has the key of one of them.
     untold: usize,
-    /// A stop of all is under way: ends are counted, not reported.
-    stopping: Option<StopSummary>,
+    /// A stop of all is under way: ends are counted, not reported. Or the parent ends, see [`tally`].
+    stopping: Option<Box<Tally>>,
+    /// What the parent has stopped since its own end was decided.
+    stops: Option<Box<Tally>>,
     /// A stop of one is under way, or done and not yet taken.
-    stopping_one: Option<(ChildKey, Option<ChildDown>)>,
+    stopping_one: Option<StoppingOne>,
+    /// What the parent calls its children, for people.
+    names: Option<Names>,
     /// Who polls the stop, unless it is the parent's own frame: a combinator in there.
     waker: Option<Waker>,
+}
+
+/// A child that is being stopped on its own.
+struct StoppingOne {
+    key: ChildKey,
+    how: Stop,
+    /// When it was told. `None`: it was ended by that.
+    begun: Option<Time>,
+    /// Its time was over, and it was killed; what it was about then.
+    seen: Option<Seen>,
+    /// Its end, once it has come.
+    down: Option<ChildDown>,
 }
 
 /// The node embedded in each cell.
@@ -163,7 +182,9 @@ pub(crate) unsafe fn supervise<A: Actor>(
                 pending: Vec::new(),
                 untold: 0,
                 stopping: None,
+                stops: None,
                 stopping_one: None,
+                names: None,
                 waker: None,
             }));
         }
@@ -273,10 +294,19 @@ impl ChildSet {
     }
 
     /// No stop is under way any more: an end that it has not told is told as any other. `true`: there is one.
-    fn end_stops(&mut self) -> bool {
-        self.stopping = None;
+    fn end_stops(&mut self, parent: CellPtr) -> bool {
+        if let Some(tally) = self.stopping.take()
+            && parent.header().has(bit::TERMINATING)
+        {
+            self.stops(parent).merge(tally.into_summary());
+        }
         match self.stopping_one.take() {
-            Some((_, Some(down))) => {
+            // It is counted in the parent's report, and nobody is told any more.
+            Some(StoppingOne { down: Some(down), .. }) if self.stops.is_some() => {
+                self.told(down.key);
+                false
+            }
+            Some(StoppingOne { down: Some(down), .. }) => {
                 self.pending.push(down);
                 true
             }
@@ -301,6 +331,11 @@ pub(crate) fn supervisor_of(cell: CellPtr) -> Option<CellPtr> {
     header.parent_pid().map(|pid| cell.shared().cell_at(pid))
 }
 
+/// A supervised process's place in its parent's table.
+fn place_of(child: CellPtr) -> ChildKey {
+    ChildKey(child.header().child_index().load(Ordering::Relaxed))
+}
+
 /// The place of a child that is there.
 ///
 /// # Safety
@@ -322,22 +357,22 @@ pub(crate) unsafe fn receive_down(parent: CellPtr, node: NonNull<Node>) {
     // SAFETY: `down` is a field of the child's header.
     let child = unsafe { CellPtr::of_down(node) };
     // SAFETY: the caller's word.
-    unsafe { ended(parent, child) };
+    unsafe { ended::<false>(parent, child) };
     child.release();
 }
 
-/// Counts a child off and takes note of its end.
+/// Counts a child off and takes note of its end; `INLINE`: by which it was told.
 ///
 /// # Safety
 /// The caller is `parent`'s owner and holds no reference into its part; `child` is in its table.
-unsafe fn ended(parent: CellPtr, child: CellPtr) {
+unsafe fn ended<const INLINE: bool>(parent: CellPtr, child: CellPtr) {
     // SAFETY: the caller's word.
     let Some(set) = (unsafe { of(parent) }) else { return };
     let header = parent.header();
     let key = set.count_off(child);
     let mut is_over = false;
-    if let Some(summary) = &mut set.stopping {
-        summary.count(child);
+    if let Some(tally) = &mut set.stopping {
+        tally.count::<INLINE>(child, key);
         set.vacate(key);
         is_over = set.live == 0;
     } else {
@@ -346,8 +381,11 @@ unsafe fn ended(parent: CellPtr, child: CellPtr) {
         let down = ChildDown { key, pid: child.pid(), reason, started };
         set.untold += 1;
         match &mut set.stopping_one {
-            Some((awaited, outcome @ None)) if *awaited == key => {
-                *outcome = Some(down);
+            Some(one) if one.key == key && one.down.is_none() => {
+                if let Some(stops) = &mut set.stops {
+                    stops.count_one(child, one);
+                }
+                one.down = Some(down);
                 is_over = true;
             }
             _ => {
@@ -369,7 +407,7 @@ unsafe fn ended(parent: CellPtr, child: CellPtr) {
 pub(crate) fn give_up_stop(parent: CellPtr) {
     let header = parent.header();
     header.clear(bit::STOPPING);
-    if owned(parent).is_some_and(ChildSet::end_stops) {
+    if owned(parent).is_some_and(|set| set.end_stops(parent)) {
         header.set(bit::CHILDREN_DOWN);
     }
 }
@@ -416,7 +454,14 @@ pub(crate) unsafe fn deliver(cell: CellPtr) {
 /// The caller is `cell`'s owner, and holds no reference into its part.
 pub(crate) unsafe fn take_downs(cell: CellPtr) -> Vec<ChildDown> {
     // SAFETY: the caller's word.
-    unsafe { of(cell) }.map_or_else(Vec::new, ChildSet::take_pending)
+    let Some(set) = (unsafe { of(cell) }) else { return Vec::new() };
+    let downs = set.take_pending();
+    if cell.header().has(bit::TERMINATING) && !downs.is_empty() {
+        // They have ended beside a stop: they are in its report.
+        let stops = set.stops(cell);
+        downs.iter().for_each(|down| stops.add_ended(down.clone()));
+    }
+    downs
 }
 
 /// Whether the process was supervised by one that has ended, or one above it was.
@@ -518,6 +563,9 @@ pub(crate) fn orphan(cell: CellPtr, children: &[CellRef]) {
 
 /// A child has ended whose parent had before: it counts itself off.
 pub(crate) fn orphan_ended(parent: CellPtr, child: CellPtr) {
+    if child.header().has(bit::PARENT) {
+        child.shared().countdown().orphan_ended(parent.pid(), child);
+    }
     child.release();
     let ext = parent.header().ext.load(Ordering::Acquire);
     // SAFETY: a parent with a child has its part, and the parent's reference for its orphans keeps both. Only

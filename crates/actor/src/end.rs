@@ -195,7 +195,15 @@ fn finish_but_for_replies(cell: CellPtr, reason: ExitReason) -> Ended {
     let _running = local::Running::enter(cell);
     let panicked = drop_frame(cell);
     let panicked = work::drop_all(cell).or(panicked);
-    let looked = if header.has(bit::CRASHED) { crash::look(cell) } else { None };
+    let mut looked = None;
+    if header.has(bit::CRASHED | bit::PARENT) {
+        if header.has(bit::CRASHED) {
+            looked = crash::look(cell);
+        }
+        if header.has(bit::PARENT) {
+            children::name(cell);
+        }
+    }
     let panicked = drop_state(cell).or(panicked);
     // What starter and callers are told.
     let answer = match panicked {
@@ -238,6 +246,9 @@ fn finish_but_for_replies(cell: CellPtr, reason: ExitReason) -> Ended {
         }
         // SAFETY: as above; no reference into its part is alive.
         unsafe { lane::close(cell, cursor) };
+        if header.has(bit::PARENT) {
+            children::publish(cell);
+        }
     }
     // Given to it by another at this very moment.
     cell.shared().names().ended(cell);

@@ -5,7 +5,12 @@
 //! is published by the closed inbox, the DOWNs and the EXITs, and read by who was told.
 #![expect(unsafe_code, reason = "reached by pointer from the cell")]
 
-use std::{collections::HashMap, ptr::NonNull, sync::OnceLock, task::Waker};
+use std::{
+    collections::HashMap,
+    ptr::NonNull,
+    sync::{Arc, OnceLock},
+    task::Waker,
+};
 
 use ahash::RandomState;
 use parking_lot::Mutex;
@@ -18,7 +23,7 @@ use whitebeam_sync::{
 };
 
 use crate::{
-    ExitReason, Name, Pid, StartInfo, alias,
+    ExitReason, Name, Pid, StartInfo, StopReport, alias,
     bound::Bound,
     cell::{CellPtr, Header},
     children::ChildSet,
@@ -47,6 +52,8 @@ pub(crate) struct Part {
     label: Mutex<Option<Name>>,
     /// Children left when the process ended, minus those that ended since. See the orphan rule.
     pub(crate) orphans: AtomicIsize,
+    /// How its children ended, if it has ended and had some: set before its end is told.
+    stopped: OnceLock<Arc<StopReport>>,
     /// The reason that it is to end with, or ended with, if it needs memory.
     exit_reason: UnsafeCell<Option<ExitReason>>,
     own: UnsafeCell<Ext>,
@@ -256,6 +263,20 @@ impl Part {
         let part = Ext::part(cell);
         // SAFETY: the part lives as long as the cell, which nobody else has yet.
         unsafe { (*part).bound = Some(bound) };
+    }
+
+    /// Says how the process's children ended. Called by its owner, which ends it.
+    pub(crate) fn set_stopped(cell: CellPtr, report: Arc<StopReport>) {
+        let part = Ext::part(cell);
+        // SAFETY: the part lives as long as the cell; the field is set once, and shared.
+        let _ = unsafe { &(*part).stopped }.set(report);
+    }
+
+    /// How the children of an ended process ended. Anyone may ask who keeps the cell.
+    pub(crate) fn stopped<'a>(cell: CellPtr) -> Option<&'a Arc<StopReport>> {
+        let part = NonNull::new(cell.header().ext.load(Ordering::Acquire))?.as_ptr();
+        // SAFETY: as above.
+        unsafe { &(*part).stopped }.get()
     }
 
     /// The bound of an allocated cell's mailbox, for who knows that it was published.

@@ -99,7 +99,7 @@ pub enum Status {
 }
 
 impl Status {
-    fn of(cell: CellPtr) -> Self {
+    pub(crate) fn of(cell: CellPtr) -> Self {
         let header = cell.header();
         let bits = header.bits.load(Ordering::Relaxed);
         let is_suspended = !header.frame.load(Ordering::Relaxed).is_null();
@@ -126,6 +126,11 @@ impl Status {
             Status::Ending => "ending",
         }
     }
+}
+
+/// What the message in hand of a process is called that is about this.
+pub(crate) fn message_of(cell: CellPtr, status: Status) -> Option<&'static str> {
+    if status == Status::Waiting { None } else { level::in_hand(cell)?.name }
 }
 
 /// `None`: it has ended.

@@ -334,7 +334,7 @@ impl Handle {
 }
 
 /// A type's name without the paths of its modules.
-fn short(name: &str) -> String {
+pub(crate) fn short(name: &str) -> String {
     let mut text = String::with_capacity(name.len());
     let mut word = 0;
     let mut chars = name.chars().peekable();

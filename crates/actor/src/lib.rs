@@ -151,7 +151,10 @@ pub use reply::Reply;
 pub use request::{CALL_TIMEOUT, Call, CallFuture};
 pub use rng::Rng;
 pub use runtime::{Builder, DROP_WAIT, Handle, IDLE_AFTER, Runtime, RuntimeSpawner};
-pub use shutdown::{ShutdownReport, StopSummary};
+pub use shutdown::{
+    ShutdownReport, SlowChild, StopCounts, StopException, StopKind, StopReport, StopReportFuture,
+    StopSummary,
+};
 pub use signal::Exit;
 pub use start::{Start, StartReply};
 pub use stop::{StopOrKill, StopOutcome, Stopping};

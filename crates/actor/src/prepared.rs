@@ -167,8 +167,7 @@ unsafe fn prepare<A: Actor>(
     linked: Option<CellPtr>,
     args: A::Args,
 ) -> Result<Prepared, StartError> {
-    let parent = Some(parent).filter(|parent| *parent != Pid::NOBODY);
-    if parent.is_some_and(|parent| parent.tag() != shared.tag()) {
+    if parent != Pid::NOBODY && parent.tag() != shared.tag() {
         return Err(StartError::NoSupervisor);
     }
     let relation = Relation::Prepared(parent, linked);

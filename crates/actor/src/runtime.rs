@@ -25,7 +25,7 @@ use whitebeam_sync::shim::thread;
 use crate::{
     Actor, ActorRef, BuildError, CrashCounts, CrashReport, EventCounts, ExitReason, FindError,
     Info, Mailbox, Name, NameError, NamedRef, Pid, RelationsFuture, Rng, ShutdownReport,
-    SpawnOptions, Start, StopOrKill, Stopping, Target, UnreadCounts,
+    SpawnOptions, Start, StopOrKill, StopReportFuture, Stopping, Target, UnreadCounts,
     cell::CellPtr,
     children,
     contain::contain,
@@ -506,6 +506,13 @@ impl Handle {
     pub fn down(&self, to: impl Target) -> DownFuture {
         let pid = self.shared.pid_of(&to).unwrap_or(Pid::from_bits(0));
         DownFuture::new(&self.shared, pid).named(to.name().cloned())
+    }
+
+    /// How a process that supervises others has stopped them, once it has ended, whoever ends it: its own tree of what
+    /// [`shutdown`](Self::shutdown) tells of all. Asked for ahead of the end, as [`down`](Self::down). `None`: it
+    /// had no children then, or there is no such process.
+    pub fn stop_report(&self, of: impl Target) -> StopReportFuture {
+        StopReportFuture::new(&self.shared, self.shared.pid_of(&of).unwrap_or(Pid::from_bits(0)))
     }
 
     /// The last crashes, oldest first; how many are kept says [`Builder::crash_history`]. Who was told of the end of

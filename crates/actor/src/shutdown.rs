@@ -15,8 +15,20 @@
 //! or who told it, if the inbox was closed already. The clear is one read-modify-write, so one of the two
 //! takes the process off the count, and no other does. Tellers take turns: a flag that is up was counted by
 //! one of them.
+//!
+//! # The report
+//!
+//! | file | what it has |
+//! | --- | --- |
+//! | [`report`] | what is told, as values |
+//! | [`gather`] | how the reports of supervisors, and what was seen of who was killed, become one tree |
+//! | [`print`] | how that is printed |
 
-use std::{fmt, sync::Arc, time::Duration};
+mod gather;
+mod print;
+pub(crate) mod report;
+
+use std::{sync::Arc, time::Duration};
 
 use whitebeam_scheduler::Time;
 use whitebeam_sync::{
@@ -29,11 +41,16 @@ use whitebeam_sync::{
 };
 
 use crate::{
-    ExitReason, Info, Pid, Reply,
+    Pid, Reply,
     cell::{CellPtr, CellRef, bit, flag},
     info,
     oneshot::oneshot,
     shared::Shared,
+};
+pub use gather::StopReportFuture;
+use gather::{Ends, Gathering, Late};
+pub use report::{
+    ShutdownReport, SlowChild, StopCounts, StopException, StopKind, StopReport, StopSummary,
 };
 
 /// Counts the processes that a shutdown has told and that have not ended. See the module's text.
@@ -42,6 +59,8 @@ pub(crate) struct Countdown {
     left: AtomicUsize,
     /// Who waits for zero. Its lock is the tellers' turn.
     waiting: Mutex<Vec<Reply<()>>>,
+    /// What is told of those that did not just end in order.
+    ends: Mutex<Ends>,
 }
 
 impl Countdown {
@@ -56,7 +75,19 @@ impl Countdown {
     #[cold]
     fn uncount(&self, cell: CellPtr) {
         if cell.header().flags.take(flag::COUNTED) != 0 {
+            if Ends::are_told_of(cell) {
+                self.ends.lock().add(cell);
+            }
             self.count_off();
+        }
+    }
+
+    /// A process that has children of its own has ended behind its parent.
+    #[cold]
+    pub(crate) fn orphan_ended(&self, parent: Pid, child: CellPtr) {
+        // Nobody asks for it otherwise.
+        if child.shared().is_closing() {
+            self.ends.lock().add_orphan(parent, child);
         }
     }
 
@@ -65,49 +96,6 @@ impl Countdown {
             let waiting = std::mem::take(&mut *self.waiting.lock());
             waiting.into_iter().for_each(|reply| reply.send(()));
         }
-    }
-}
-
-/// How the children of one supervisor ended, or those of several added up.
-#[derive(Clone, Debug, Default)]
-#[non_exhaustive]
-pub struct StopSummary {
-    /// Ended with an orderly reason.
-    pub clean: usize,
-    /// Killed, as a rule since their time was over.
-    pub killed: usize,
-    /// Ended with another reason.
-    pub crashed: usize,
-    /// The first [`EXCEPTIONS`](Self::EXCEPTIONS) of those that crashed.
-    pub exceptions: Vec<(Pid, ExitReason)>,
-}
-
-impl StopSummary {
-    /// Exceptions that are kept by name.
-    pub const EXCEPTIONS: usize = 64;
-}
-
-/// How a runtime ended.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct ShutdownReport {
-    /// Processes without a supervisor that ended by themselves, in time. What they supervised ended
-    /// before they did.
-    pub clean: usize,
-    /// Processes, supervised or not, that were killed at the deadline.
-    pub killed: usize,
-    /// Processes whose handler did not return after the kill. They are left behind, with their worker.
-    pub stuck: Vec<Info>,
-    /// Closures on threads for blocking work that were still running: they are left behind, with their threads.
-    pub blocking: usize,
-    /// How long it took.
-    pub elapsed: Duration,
-}
-
-impl ShutdownReport {
-    /// Whether every process ended in time, and no closure was left behind.
-    pub fn is_clean(&self) -> bool {
-        self.killed == 0 && self.stuck.is_empty() && self.blocking == 0
     }
 }
 
@@ -124,10 +112,12 @@ pub(crate) async fn shutdown(shared: Arc<Shared>, within: Duration) -> ShutdownR
     let start = scheduler.now();
     let deadline = start.saturating_add(within);
     let _watch = Watch::start(&scheduler, within);
+    let gathering = Gathering::begin(&shared.countdown().ends);
     let (done, ended) = oneshot();
     let told = tell_roots(&shared, Some(done));
     let in_time = within_time(&scheduler, deadline, ended).await;
     let mut killed = Killed::default();
+    let mut killed_after = Duration::ZERO;
     if !in_time || left(&shared, Left::Alive) > 0 {
         // What is alive although every process without a supervisor has ended was spawned while they
         // were told, or belongs to one that was killed: no one is left who would end it in order.
@@ -136,6 +126,7 @@ pub(crate) async fn shutdown(shared: Arc<Shared>, within: Duration) -> ShutdownR
             scheduler.sleep(LOOK).await;
         }
         killed = kill_all(&shared);
+        killed_after = scheduler.now().saturating_since(start);
     }
     let grace = scheduler.now().saturating_add(KILL_GRACE).max(deadline);
     while scheduler.now() < grace && !all_left(&shared) {
@@ -155,12 +146,18 @@ pub(crate) async fn shutdown(shared: Arc<Shared>, within: Duration) -> ShutdownR
             stuck.extend(info::of(&cell));
         }
     });
+    let elapsed = scheduler.now().saturating_since(start);
+    let told_of = gather::gather(gathering.take(), killed.late, &stuck, killed_after, elapsed);
     ShutdownReport {
-        clean: told.saturating_sub(killed.roots),
+        clean: told.saturating_sub(killed.roots).saturating_sub(told_of.crashed),
+        crashed: told_of.crashed,
         killed: killed.all.saturating_sub(stuck.len()),
         stuck,
         blocking: blocking(),
-        elapsed: scheduler.now().saturating_since(start),
+        elapsed,
+        exceptions: told_of.exceptions,
+        supervisors: told_of.supervisors,
+        unlisted: told_of.unlisted,
     }
 }
 
@@ -273,6 +270,8 @@ pub(crate) struct Killed {
     all: usize,
     /// Those without a supervisor.
     roots: usize,
+    /// What the first were about.
+    late: Vec<Late>,
 }
 
 impl Killed {
@@ -294,6 +293,10 @@ pub(crate) fn kill_all(shared: &Shared) -> Killed {
         }
         killed.all += 1;
         killed.roots += usize::from(!header.has(bit::SUPERVISED));
+        // Those that supervise others have reports of their own.
+        if !header.has(bit::PARENT) && killed.late.len() < StopSummary::EXCEPTIONS {
+            killed.late.push(Late::of(&cell));
+        }
         batch.push(cell);
         if batch.len() == 256 {
             raise(shared, &batch, flag::KILL);
@@ -343,25 +346,5 @@ pub(crate) fn wait_for_ends(shared: &Shared, most: Duration) {
         } else {
             thread::park_timeout(LOOK);
         }
-    }
-}
-
-impl fmt::Display for ShutdownReport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} ended in order, {} killed, {} stuck, in {:.3} s",
-            self.clean,
-            self.killed,
-            self.stuck.len(),
-            self.elapsed.as_secs_f64()
-        )?;
-        for info in &self.stuck {
-            write!(f, "\n  {} {} did not return from its handler", info.pid, info.actor)?;
-        }
-        if self.blocking > 0 {
-            write!(f, "\n  {} blocking closures did not return", self.blocking)?;
-        }
-        Ok(())
     }
 }

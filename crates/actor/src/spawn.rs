@@ -89,15 +89,16 @@ pub(crate) enum Relation<'a> {
     Linked(CellPtr),
     /// Monitored by the spawner under this number.
     Monitored(CellPtr, u64),
-    /// Not yet: it is to become a child of this process, and is linked to that one, as which the caller runs. See
-    /// [`prepared`](crate::prepared).
-    Prepared(Option<Pid>, Option<CellPtr>),
+    /// Not yet: it is to become a child of this process, if it is one's, and is linked to that one, as which the caller
+    /// runs. See [`prepared`](crate::prepared).
+    Prepared(Pid, Option<CellPtr>),
 }
 
 impl Relation<'_> {
     fn parent(&self) -> Option<Pid> {
         match self {
-            Relation::Plain(parent) | Relation::Prepared(parent, _) => *parent,
+            Relation::Plain(parent) => *parent,
+            Relation::Prepared(parent, _) => Some(*parent).filter(|parent| *parent != Pid::NOBODY),
             Relation::Supervised(parent, _)
             | Relation::Linked(parent)
             | Relation::Monitored(parent, _) => Some(parent.pid()),
@@ -232,7 +233,7 @@ pub(crate) fn make<A: Actor>(
             unsafe { monitor::monitor_at_spawn(parent, cell, id) };
         }
         Relation::Prepared(parent, linked) => {
-            cell.header().parent.store(parent.map_or(0, Pid::to_bits), Ordering::Relaxed);
+            cell.header().parent.store(parent.to_bits(), Ordering::Relaxed);
             if let Some(owner) = linked {
                 // The owner's side of the link.
                 refs += 1;

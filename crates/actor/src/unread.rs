@@ -263,6 +263,7 @@ pub(crate) unsafe fn keep(cell: CellPtr, cursor: &mut Cursor, reason: &ExitReaso
 ///
 /// # Safety
 /// The caller is the owner of an ended cell, and no reference to its part is alive.
+#[inline]
 pub(crate) unsafe fn over(cell: CellPtr) {
     // SAFETY: the caller's word.
     let Some(ext) = (unsafe { Ext::get(cell) }) else { return };

@@ -312,7 +312,7 @@ impl Chaos {
             }
             32 => {
                 let summary = cx.stop_children(Stop::After(Duration::from_millis(2))).await;
-                self.children -= (summary.clean + summary.killed + summary.crashed) as u64;
+                self.children -= summary.ended() as u64;
                 assert_eq!(cx.child_count(), 0);
             }
             _ => cx.continue_with(Msg::Work(world.load(), 0)),

@@ -3,6 +3,7 @@
 mod any;
 mod handle;
 mod kept;
+mod look;
 mod mixed;
 mod process;
 mod serial;
@@ -279,6 +280,7 @@ impl<A: Sort> Nested for DynamicSupervisor<A> {
         let count = Count::default();
         let args = (self.template, self.settings, count.clone());
         let launch = ActorChild::<A::Process>::new(move || Some(args.clone())).fault(fault);
+        let launch = launch.asked(|at| Box::new(at));
         let handle = DynamicRef::new(launch.handle(), count);
         Child::supervisor(id, handle, self.options, launch)
     }

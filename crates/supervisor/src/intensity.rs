@@ -110,6 +110,20 @@ mod tests {
         assert_eq!(history.times.len(), 11);
     }
 
+    /// Looking through all that are remembered, this would take minutes.
+    #[test]
+    #[cfg_attr(miri, ignore = "too many")]
+    #[allow(clippy::disallowed_methods, reason = "measures how long something takes")]
+    fn a_restart_looks_at_no_others() {
+        let intensity =
+            Intensity::Limited { restarts: u32::MAX, period: Duration::from_secs(3_600) };
+        let mut history = History::new(intensity);
+        let begun = std::time::Instant::now();
+        assert!((0..1_000_000).all(|time| history.allows(Duration::from_micros(time))));
+        assert_eq!(history.times.len(), 1_000_000);
+        assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    }
+
     #[test]
     fn a_period_of_zero_is_an_error() {
         let zero = Intensity::Limited { restarts: 1, period: Duration::ZERO };

@@ -60,6 +60,7 @@ mod start_tree;
 mod stop_all;
 mod supervisor;
 mod task;
+mod tree;
 
 pub use child::{Child, ChildId, ChildKind, Nested};
 pub use dynamic::{Any, DynamicRef, DynamicSupervisor, Sort, StartMany, TerminateChild};
@@ -76,6 +77,10 @@ pub use supervisor::{
 pub use task::{
     NotOwner, OnTimeout, Task, TaskMap, TaskRef, TaskSupervisor, TaskTimeout, ThisTask, YieldMany,
     await_many, yield_many,
+};
+pub use tree::{
+    NodeCounts, NodeKind, NodeState, StopPlan, StopStep, StopTime, StopWarning, SupervisionNode,
+    SupervisionTree, TreeWalk,
 };
 
 /// What most programs with supervisors use.

@@ -1,6 +1,7 @@
 //! A fixed number of children of one spec, found by a key.
 
 mod handle;
+mod look;
 mod process;
 mod resize;
 
@@ -19,6 +20,7 @@ use self::process::{Event, Tree};
 use crate::{
     AutoShutdown, Child, ChildId, Intensity, Nested, Partitions, Restart, SpecError, StartTree,
     child::{Launch, Launched, Parent, Sealed, launch_supervisor},
+    tree::Asked,
 };
 
 /// The spec of a supervisor with `n` children, its partitions, made by one function of their index:
@@ -235,6 +237,10 @@ impl<H: Clone + Send + Sync + 'static> Launch for NestedPartitions<H> {
 
     fn actor(&self) -> &'static str {
         std::any::type_name::<Partitioned>()
+    }
+
+    fn address(&self) -> Option<Box<dyn Asked>> {
+        Some(Box::new(self.slot.child()))
     }
 }
 

@@ -6,7 +6,7 @@ use whitebeam_actor::{Actor, Context, Handle, Info, Pid, SpawnOptions, Start, St
 
 use crate::{
     Any, Child, ChildId, DynamicRef, DynamicSupervisor, Intensity, Nested, PartitionRef,
-    PartitionSupervisor, Partitions, Sort, StartTree, child::Sealed,
+    PartitionSupervisor, Partitions, Sort, StartTree, TreeWalk, child::Sealed,
 };
 
 /// The spec of a dynamic supervisor in partitions: a [`PartitionSupervisor`] over
@@ -117,6 +117,11 @@ impl<A: Sort> PartitionedRef<A> {
     /// Children now, in all partitions; see [`DynamicRef::count`].
     pub fn count(&self) -> usize {
         self.iter().map(DynamicRef::count).sum()
+    }
+
+    /// A picture of both tiers with their children, as [`SupervisorRef::tree`](crate::SupervisorRef::tree).
+    pub fn tree(&self) -> TreeWalk {
+        self.partitions.tree()
     }
 
     /// What can be seen of the upper supervisor now. `None`: it has ended.

@@ -20,6 +20,7 @@ use whitebeam_actor::{ChildDown, ExitReason, Stop};
 /// allows. A restart whose `init` answers `Ignore` is none that fails: the child is left. An `init` that ends with
 /// `Normal` has failed under a [`Supervisor`](crate::Supervisor); under any other it is as one that answers `Ignore`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub enum Restart {
     /// Always.
     #[default]
@@ -89,6 +90,7 @@ pub enum AutoShutdown {
 
 /// How a supervisor stops a child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub enum Shutdown {
     /// Killed.
     BrutalKill,

@@ -2,6 +2,7 @@
 
 mod handle;
 mod job;
+mod look;
 mod made;
 mod nested;
 mod process;

@@ -118,7 +118,7 @@ pub enum FailureKind {
     /// Something is left that [`Leaks::Forbid`] forbids.
     Leaked(Left),
     /// Something is left that does not stop.
-    DoesNotStop(ShutdownReport),
+    DoesNotStop(Box<ShutdownReport>),
 }
 
 /// The first run that failed.

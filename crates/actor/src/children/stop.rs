@@ -5,8 +5,8 @@
 //! 2. A child that is idle, does not trap exits and has no `terminate` is ended at once, on the parent's
 //!    worker: one compare-and-swap, its destructors, its memory. Any other child gets a flag, runs, and
 //!    reports by its embedded DOWN.
-//! 3. When the last child was told, one timer starts. At its end all that are left are killed, past any
-//!    backlog.
+//! 3. When the last child was told, a timer starts: one for each distinct time that children have. At its end those
+//!    of them that are left are killed, past any backlog.
 //! 4. The future is ready when all children have really ended.
 //!
 //! A future that is dropped half way, or forgotten, loses no end: what it has not told is told as any other, when
@@ -15,6 +15,7 @@
 //! O(1) per child; nothing scans a mailbox, and the table is walked once (twice with kills).
 
 use std::{
+    collections::BTreeMap,
     future::Future,
     marker::PhantomData,
     pin::Pin,
@@ -24,14 +25,12 @@ use std::{
 
 use whitebeam_scheduler::{Runnable, Sleep};
 
-use super::{ChildKey, Told, shut_down, told};
+use super::{ChildKey, Seen, StoppingOne, Tally, Told, shut_down, told};
 use crate::{
-    ExitReason, Pid, StopSummary,
+    ExitReason, StopSummary,
     cell::{CellPtr, bit, flag},
     deadlock::{Leaf, Probe},
-    end,
-    ext::{self, End},
-    local, timeouts,
+    end, local, timeouts,
 };
 
 /// How long children get to shut down.
@@ -69,9 +68,10 @@ const PREFETCH: usize = 12;
 enum Step {
     /// Telling the children, from this place of the table on.
     Telling(usize),
+    /// Until children are slow, and then until they are killed.
     Waiting(Option<Sleep>),
-    /// All that are left were killed.
-    Killed,
+    /// There is nothing to be done in time any more.
+    Untimed,
 }
 
 /// The future of [`Context::stop_children`](crate::Context::stop_children).
@@ -81,6 +81,9 @@ pub struct StopChildren<'a> {
     how: Stop,
     step: Step,
     begun: bool,
+    /// Those that are told otherwise.
+    others: BTreeMap<ChildKey, Stop>,
+    is_mixed: bool,
     /// Timer and waker are set.
     is_armed: bool,
     _context: PhantomData<&'a mut ()>,
@@ -93,14 +96,22 @@ impl<'a> StopChildren<'a> {
             how,
             step: Step::Telling(0),
             begun: false,
+            others: BTreeMap::new(),
+            is_mixed: false,
             is_armed: false,
             _context: PhantomData,
         }
     }
 
-    /// Tells one batch. `None`: all were told.
-    fn tell(&self, from: usize) -> Option<usize> {
-        let flags = if self.how == Stop::Kill { flag::KILL } else { flag::SHUTDOWN };
+    /// These are stopped each in its own way, beside the others. One kill timer for each distinct time.
+    pub fn except(mut self, others: impl IntoIterator<Item = (ChildKey, Stop)>) -> Self {
+        self.others.extend(others);
+        self
+    }
+
+    /// Tells one batch. `None`: all were told. `MIXED`: not all in the same way.
+    fn tell<const MIXED: bool>(&self, from: usize) -> Option<usize> {
+        let kills_all = self.how == Stop::Kill;
         let scheduler = self.parent.shared().scheduler();
         let mut told_of: Vec<Runnable> = Vec::new();
         let mut place = from;
@@ -117,7 +128,11 @@ impl<'a> StopChildren<'a> {
             place += 1;
             let Some(child) = child else { continue };
             left -= 1;
-            let told = if self.how == Stop::Kill { told(child, flags) } else { shut_down(child) };
+            let kills = match &set.stopping {
+                Some(tally) if MIXED => tally.how_of(super::place_of(child)) == Stop::Kill,
+                _ => kills_all,
+            };
+            let told = if kills { told(child, flag::KILL) } else { shut_down(child) };
             match told {
                 Told::Ended => end_inline(self.parent, child),
                 Told::Schedule(runnable) => told_of.push(runnable),
@@ -131,16 +146,37 @@ impl<'a> StopChildren<'a> {
         more.then_some(place)
     }
 
-    fn kill_all(&self) {
-        let Some(set) = own(self.parent) else { return };
-        let children: Vec<CellPtr> = set.table.iter().copied().flatten().collect();
+    /// All were told: when there is something to be done next, if children are left.
+    fn timer(&mut self) -> Option<Sleep> {
+        let now = self.parent.shared().scheduler().now();
+        let set = own(self.parent).filter(|set| set.live > 0)?;
+        let next = set.stopping.as_mut()?.told(now);
+        next.map(|next| self.parent.shared().scheduler().sleep_until(next))
+    }
+
+    /// The timer has fired: kills those whose time is over. When there is something to be done next.
+    fn time_over(&mut self) -> Option<Sleep> {
         let scheduler = self.parent.shared().scheduler();
-        scheduler.schedule_batch(children.into_iter().filter_map(|child| {
+        let now = scheduler.now();
+        let set = own(self.parent)?;
+        let left: Vec<_> = match set.stopping.as_ref()?.is_any_over(now) {
+            true => set.all().collect(),
+            false => Vec::new(),
+        };
+        let tally = set.stopping.as_mut()?;
+        let over: Vec<CellPtr> = left
+            .into_iter()
+            .filter(|(key, child)| tally.note_if_over(now, *key, *child))
+            .map(|(_, child)| child)
+            .collect();
+        let next = tally.next_after(now);
+        scheduler.schedule_batch(over.into_iter().filter_map(|child| {
             match told(child, flag::KILL) {
                 Told::Schedule(runnable) => Some(runnable),
                 _ => None,
             }
         }));
+        next.map(|next| scheduler.sleep_until(next))
     }
 }
 
@@ -153,8 +189,11 @@ fn own<'a>(parent: CellPtr) -> Option<&'a mut super::ChildSet> {
 
 /// A stop begins. One that is still noted was forgotten: its future borrowed the same `Context`.
 fn begin(parent: CellPtr, set: &mut super::ChildSet) -> &mut super::ChildSet {
-    if set.end_stops() {
+    if set.end_stops(parent) {
         parent.header().set(bit::CHILDREN_DOWN);
+    }
+    if parent.header().has(bit::TERMINATING) {
+        set.stops(parent);
     }
     parent.header().set(bit::STOPPING);
     set
@@ -164,7 +203,7 @@ fn begin(parent: CellPtr, set: &mut super::ChildSet) -> &mut super::ChildSet {
 fn end_inline(parent: CellPtr, child: CellPtr) {
     let left = local::apart(|| end::finish_but_for_parent(child, ExitReason::Shutdown));
     // SAFETY: as in `own`; the child was in the parent's table until now.
-    unsafe { super::ended(parent, child) };
+    unsafe { super::ended::<true>(parent, child) };
     if let end::Left::Backlog = left {
         child.shared().scheduler().schedule_back(child.runnable());
     }
@@ -181,15 +220,17 @@ impl Future for StopChildren<'_> {
         if !self.begun {
             self.begun = true;
             let set = begin(parent, set);
-            let mut summary = StopSummary::default();
+            self.is_mixed = !self.others.is_empty();
+            let others = std::mem::take(&mut self.others);
+            let mut tally = Tally::new(parent.shared().scheduler().now(), self.how).except(others);
             // They ended before they were told: counted here, they are not reported any more.
-            for down in set.take_pending() {
-                summary.add(down.pid, down.reason);
-            }
-            set.stopping = Some(summary);
+            set.take_pending().into_iter().for_each(|down| tally.add_ended(down));
+            set.stopping = Some(tally);
         }
         if let Step::Telling(from) = self.step {
-            match self.tell(from) {
+            let more =
+                if self.is_mixed { self.tell::<true>(from) } else { self.tell::<false>(from) };
+            match more {
                 Some(next) => {
                     self.step = Step::Telling(next);
                     // The back of the queue: the children run first.
@@ -201,12 +242,7 @@ impl Future for StopChildren<'_> {
                     return Poll::Pending;
                 }
                 None => {
-                    let timer = match self.how {
-                        Stop::After(time) if own(parent).is_some_and(|set| set.live > 0) => {
-                            Some(parent.shared().scheduler().sleep(time))
-                        }
-                        _ => None,
-                    };
+                    let timer = self.timer();
                     self.step = Step::Waiting(timer);
                 }
             }
@@ -214,17 +250,23 @@ impl Future for StopChildren<'_> {
         let Some(set) = own(parent) else { return Poll::Ready(StopSummary::default()) };
         if set.live == 0 {
             parent.header().clear(bit::STOPPING);
-            return Poll::Ready(set.stopping.take().unwrap_or_default());
+            let summary = set.stopping.take().map(Tally::into_summary).unwrap_or_default();
+            if parent.header().has(bit::TERMINATING) {
+                set.stops(parent).merge(summary.clone());
+            }
+            return Poll::Ready(summary);
         }
         if let Some(probe) = Probe::of(cx.waker()).filter(|_| is_armed && set.waker.is_none()) {
             probe.leaf(Leaf::StopAll);
             return Poll::Pending;
         }
-        if let Step::Waiting(Some(timer)) = &mut self.step
+        while let Step::Waiting(Some(timer)) = &mut self.step
             && Pin::new(timer).poll(cx).is_ready()
         {
-            self.kill_all();
-            self.step = Step::Killed;
+            self.step = match self.time_over() {
+                Some(next) => Step::Waiting(Some(next)),
+                None => Step::Untimed,
+            };
         }
         register(parent, cx.waker());
         self.is_armed = true;
@@ -323,9 +365,15 @@ impl<'a> EndChild<'a> {
             Stop::After(_) | Stop::Infinity => shut_down(child),
         };
         match told {
-            Told::Ended => end_inline(self.parent, child),
+            Told::Ended => return end_inline(self.parent, child),
             Told::Schedule(runnable) => self.parent.shared().scheduler().schedule(runnable),
             Told::Noted => {}
+        }
+        if let Some(set) = own(self.parent)
+            && let Some(one) = &mut set.stopping_one
+            && set.stops.is_some()
+        {
+            one.begun = Some(self.parent.shared().scheduler().now());
         }
         if let Stop::After(time) = self.how {
             self.timer = Some(self.parent.shared().scheduler().sleep(time));
@@ -341,12 +389,13 @@ impl Future for EndChild<'_> {
         if !self.begun {
             let Some(set) = own(parent) else { return Poll::Ready(None) };
             let Some(child) = set.get(key) else { return Poll::Ready(None) };
-            begin(parent, set).stopping_one = Some((key, None));
+            let one = StoppingOne { key, how: self.how, begun: None, seen: None, down: None };
+            begin(parent, set).stopping_one = Some(one);
             self.begin(child);
         }
         let Some(set) = own(parent) else { return Poll::Ready(None) };
-        if let Some((_, down @ Some(_))) = &mut set.stopping_one
-            && let Some(down) = down.take()
+        if let Some(one) = &mut set.stopping_one
+            && let Some(down) = one.down.take()
         {
             parent.header().clear(bit::STOPPING);
             set.stopping_one = None;
@@ -362,10 +411,15 @@ impl Future for EndChild<'_> {
         {
             self.timer = None;
             self.killed = true;
-            if let Some(child) = own(parent).and_then(|set| set.get(key))
-                && let Told::Schedule(runnable) = told(child, flag::KILL)
+            if let Some(set) = own(parent)
+                && let Some(child) = set.get(key)
             {
-                parent.shared().scheduler().schedule(runnable);
+                if let Some(one) = &mut set.stopping_one {
+                    one.seen = Some(Seen::of(child));
+                }
+                if let Told::Schedule(runnable) = told(child, flag::KILL) {
+                    parent.shared().scheduler().schedule(runnable);
+                }
             }
         }
         register(parent, cx.waker());
@@ -378,36 +432,6 @@ impl Drop for EndChild<'_> {
     /// Given up: the child's end is reported as any other, also if it is there and was not read.
     fn drop(&mut self) {
         super::give_up_stop(self.parent);
-    }
-}
-
-impl StopSummary {
-    /// Counts a child by its reason, which for nearly all is a code.
-    #[inline]
-    pub(super) fn count(&mut self, child: CellPtr) {
-        match ext::end_of(child) {
-            End::Clean => self.clean += 1,
-            End::Killed => self.killed += 1,
-            End::Other => self.count_other(child),
-        }
-    }
-
-    #[cold]
-    fn count_other(&mut self, child: CellPtr) {
-        self.add(child.pid(), ext::exit_reason(child));
-    }
-
-    fn add(&mut self, child: Pid, reason: ExitReason) {
-        match reason {
-            ExitReason::Killed => self.killed += 1,
-            reason if reason.is_orderly() => self.clean += 1,
-            reason => {
-                self.crashed += 1;
-                if self.exceptions.len() < StopSummary::EXCEPTIONS {
-                    self.exceptions.push((child, reason));
-                }
-            }
-        }
     }
 }
 

@@ -1,6 +1,9 @@
 //! How what is seen is serialised: pids, names, and the counters of the workers and of the pool for blocking work.
 //!
-//! A pid and a name are text, as they are printed. The text of a name may be the user's code: its panic is contained.
+//! A pid, a name and a reason are text, as they are printed. The text of a name or a reason may be the user's code: its
+//! panic is contained.
+
+use std::sync::Arc;
 
 use serde::{
     Serialize, Serializer,
@@ -8,7 +11,7 @@ use serde::{
 };
 use whitebeam_scheduler::{BlockingMetrics, WorkerMetrics};
 
-use crate::{Name, Pid, crash};
+use crate::{ExitReason, Name, Pid, StopReport, crash};
 
 impl Serialize for Pid {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -23,6 +26,17 @@ impl Serialize for Name {
             None => serializer.serialize_str(&crash::name_of(self)),
         }
     }
+}
+
+pub(crate) fn reason<S: Serializer>(reason: &ExitReason, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&crash::text_of(reason))
+}
+
+pub(crate) fn reports<S: Serializer>(
+    reports: &[Arc<StopReport>],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(reports.iter().map(|report| &**report))
 }
 
 pub(super) fn workers<S: Serializer>(

@@ -527,13 +527,8 @@ fn all_children_are_stopped_whatever_they_do() {
             let all = idle + kept.len();
             assert_eq!(count(&parent).await, all);
             let summary = stop_children(&parent, how).await;
-            assert_eq!(summary.clean + summary.killed, all, "{summary:?}");
-            assert_eq!(summary.crashed, 0, "{summary:?}");
-            assert_eq!(
-                if how == Stop::Kill { summary.clean } else { summary.killed },
-                0,
-                "{summary:?}"
-            );
+            let as_told = if how == Stop::Kill { summary.brutal } else { summary.clean };
+            assert_eq!((as_told, summary.ended()), (all, all), "{summary:?}");
             assert_eq!(count(&parent).await, 0);
             assert!(kept.iter().all(|pid| !rt.is_alive(*pid)));
             assert_eq!(rt.processes().len(), 1);
@@ -603,10 +598,44 @@ fn who_crashes_while_all_are_stopped_is_named() {
         let summary = stop_children(&parent, Stop::Infinity).await;
         assert_eq!((summary.clean, summary.killed, summary.crashed), (0, 0, bombs));
         assert_eq!(summary.exceptions.len(), StopSummary::EXCEPTIONS);
-        for (pid, reason) in &summary.exceptions {
-            assert!(pids.contains(pid));
-            assert_panic(reason, EXPECTED);
+        for exception in &summary.exceptions {
+            assert!(pids.contains(&exception.pid));
+            assert_panic(&exception.reason, EXPECTED);
         }
+    });
+}
+
+/// Each in its own way, all at once: the times of those that have one run side by side.
+#[test]
+fn some_are_stopped_in_other_ways_than_the_rest() {
+    everywhere(|rt| async move {
+        let events = Events::new();
+        let parent = parent(&rt, &events).await;
+        let never = || Script::new().terminate(|_, _| pending().boxed());
+        let mut keys = Vec::new();
+        for _ in 0..3 {
+            keys.push(child::<true>(&parent, never()).await.0);
+        }
+        child::<true>(&parent, Script::new()).await;
+        child::<true>(&parent, never()).await;
+        let ms = |ms| Stop::After(Duration::from_millis(ms));
+        let others = [(keys[0], Stop::Kill), (keys[1], ms(20)), (keys[2], ms(60))];
+        let (reply, summary) = oneshot();
+        let job = later(move |_, cx| {
+            async move {
+                reply.send(cx.stop_children(ms(90)).except(others).await);
+                Ok(())
+            }
+            .boxed()
+        });
+        let begun = time(&rt);
+        parent.cast(job).expect("cast");
+        let summary = summary.await.expect("the parent lives");
+        let took = time(&rt) - begun;
+        assert!((90_000_000..3_000_000_000).contains(&took), "{took} ns");
+        assert_eq!((summary.brutal, summary.clean, summary.killed), (1, 1, 3), "{summary:?}");
+        let mut least = [20, 60, 90].map(Duration::from_millis).into_iter();
+        assert!(summary.exceptions.iter().all(|one| Some(one.took) >= least.next()), "{summary:?}");
     });
 }
 
@@ -632,7 +661,7 @@ fn an_end_is_either_reported_or_counted() {
             let summary = stop_children(&parent, Stop::Infinity).await;
             settled(&parent).await;
             let reported = events.take().len();
-            let counted = summary.clean + summary.killed + summary.crashed;
+            let counted = summary.ended();
             assert_eq!(reported + counted, 40, "{reported} reported, {summary:?}");
             rt.exit(&parent, ExitReason::Kill);
         }

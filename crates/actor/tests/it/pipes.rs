@@ -460,7 +460,7 @@ fn a_child_that_is_ended_by_its_parent_takes_its_work_along() {
                         // Idle, as a rule: it is ended where its parent runs.
                         cx.runtime().sleep(Duration::from_millis(1)).await;
                         let ended = cx.stop_children(how).await;
-                        told.send(Event::Note(10 + (ended.clean + ended.killed) as u64));
+                        told.send(Event::Note(10 + (ended.clean + ended.brutal) as u64));
                         Ok(())
                     })
                 }))

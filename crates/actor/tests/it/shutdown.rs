@@ -22,7 +22,7 @@ use support::{
 };
 use whitebeam_actor::{
     ActorRef, CallError, ExitReason, Handle, Reply, Runtime, SpawnOptions, StartError, Stop,
-    oneshot,
+    StopKind, oneshot,
 };
 
 const LONG: Duration = Duration::from_secs(30);
@@ -151,6 +151,25 @@ fn who_ignores_it_is_killed_at_the_deadline() {
         }
         dropped.dropped().await;
         dropped.dropped().await;
+    });
+}
+
+/// Processes that nobody supervises are named if they end in another way than they were told to.
+#[test]
+fn who_crashes_at_the_end_is_named() {
+    expect_panics();
+    everywhere(|rt| async move {
+        for _ in 0..3 {
+            plain(&rt).await;
+        }
+        let script = Script::new().terminate(|_, _| panic!("{EXPECTED}"));
+        let bomb = rt.start::<Tidy>(script).await.expect("start");
+        let report = rt.shutdown(LONG).await;
+        assert_eq!((report.clean, report.crashed, report.killed), (3, 1, 0), "{report}");
+        let [one] = &report.exceptions[..] else { panic!("{report}") };
+        assert_eq!((one.pid, one.how), (bomb.pid(), StopKind::Crashed));
+        assert_panic(&one.reason, EXPECTED);
+        assert!(report.supervisors.is_empty() && report.is_clean(), "{report}");
     });
 }
 

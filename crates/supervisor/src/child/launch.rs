@@ -14,6 +14,7 @@ use crate::{
     guard,
     partition::{Partitioned, children_started},
     supervisor::Supervising,
+    tree::Asked,
 };
 
 /// The supervisor that a child is started by.
@@ -98,6 +99,11 @@ pub(crate) trait Launch: Send {
 
     /// Of what type its process is.
     fn actor(&self) -> &'static str;
+
+    /// Of a supervisor that tells of its children: its address.
+    fn address(&self) -> Option<Box<dyn Asked>> {
+        None
+    }
 }
 
 /// In the place of one that was taken away to be dropped.
@@ -130,6 +136,8 @@ impl Launch for Nobody {
         std::any::type_name::<Self>()
     }
 }
+/// Makes a supervisor's address one that is asked for what it knows of its children.
+type AsAsked<M> = fn(ChildRef<M>) -> Box<dyn Asked>;
 
 /// A child that has started when its `init` is done.
 pub(crate) struct ActorChild<A: Actor> {
@@ -138,12 +146,20 @@ pub(crate) struct ActorChild<A: Actor> {
     /// `args` gives them once only.
     once: bool,
     fault: Option<SpecError>,
+    /// It is a supervisor's, which tells of its children.
+    asked: Option<AsAsked<A::Msg>>,
     slot: ChildSlot<A::Msg>,
 }
 
 impl<A: Actor> ActorChild<A> {
     pub(crate) fn new(args: impl FnMut() -> Option<A::Args> + Send + 'static) -> Self {
-        ActorChild { args: Box::new(args), once: false, fault: None, slot: ChildSlot::new() }
+        ActorChild {
+            args: Box::new(args),
+            once: false,
+            fault: None,
+            asked: None,
+            slot: ChildSlot::new(),
+        }
     }
 
     pub(crate) fn once(mut self) -> Self {
@@ -154,6 +170,12 @@ impl<A: Actor> ActorChild<A> {
     /// A fault that is known already; reported when the spec is checked.
     pub(crate) fn fault(mut self, fault: Option<SpecError>) -> Self {
         self.fault = fault;
+        self
+    }
+
+    /// It is a supervisor, and tells of its children.
+    pub(crate) fn asked(mut self, asked: AsAsked<A::Msg>) -> Self {
+        self.asked = Some(asked);
         self
     }
 
@@ -200,6 +222,10 @@ impl<A: Actor> Launch for ActorChild<A> {
 
     fn actor(&self) -> &'static str {
         std::any::type_name::<A>()
+    }
+
+    fn address(&self) -> Option<Box<dyn Asked>> {
+        self.asked.map(|asked| asked(self.slot.child()))
     }
 }
 

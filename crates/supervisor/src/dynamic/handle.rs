@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     AutoShutdown, Child, ChildCounts, ChildEntry, ChildError, ChildSpec, SpecError, StartTree,
-    child::Spec, guard::Guarded,
+    TreeWalk, child::Spec, guard::Guarded,
 };
 
 /// Talks to a dynamic supervisor. Cheap to clone; one of a supervisor that is itself a child goes on
@@ -266,6 +266,12 @@ impl<A: Sort> DynamicRef<A> {
     /// asking it.
     pub fn count(&self) -> usize {
         self.count.0.load(Ordering::Relaxed)
+    }
+
+    /// A picture of this supervisor with its children, as [`SupervisorRef::tree`](crate::SupervisorRef::tree).
+    pub fn tree(&self) -> TreeWalk {
+        let handle = self.at.current().map(|current| current.runtime());
+        TreeWalk::new(self.at.clone(), handle, std::any::type_name::<A::Process>())
     }
 
     /// What can be seen of the supervisor now: its mailbox's length, for one. `None`: it has ended.

@@ -174,9 +174,9 @@ impl Actor for Mixed {
     }
 
     async fn terminate(&mut self, _reason: &ExitReason, cx: &mut Context<Self>) {
-        let told = cx.children().filter_map(|(key, pid)| Some((pid, self.spec(key)?.shutdown)));
-        let told: Vec<(Pid, Shutdown)> = told.collect();
-        stop_all(told, cx).await;
+        let ways = cx.children().filter_map(|(key, _)| Some((key, self.spec(key)?.shutdown)));
+        let ways: Vec<(ChildKey, Shutdown)> = ways.collect();
+        stop_all(ways, cx).await;
         self.count.0.set(0);
         self.stops.end_all();
     }
@@ -311,7 +311,11 @@ impl Mixed {
         }
     }
 
-    fn spec(&self, key: ChildKey) -> Option<&Spec> {
+    pub(super) fn is_restarting(&self, key: ChildKey, cx: &Context<Self>) -> bool {
+        self.children.is_restarting(key, cx)
+    }
+
+    pub(super) fn spec(&self, key: ChildKey) -> Option<&Spec> {
         self.children.get(key)?.with.spec.get().map(|spec| &**spec)
     }
 
@@ -354,6 +358,7 @@ impl Mixed {
                 reply.send(());
             }
             Admin::Count(reply) => reply.send(self.count.0.clone()),
+            Admin::Look(most, reply) => reply.send(self.look(most, cx)),
         }
     }
 
@@ -368,7 +373,7 @@ impl Mixed {
             let spec = self.spec(key)?;
             Some(ChildEntry {
                 id: ChildId::UNDEFINED,
-                state: match self.children.is_restarting(key, cx) {
+                state: match self.is_restarting(key, cx) {
                     true => ChildState::Restarting,
                     false => ChildState::Running(pid),
                 },
@@ -385,7 +390,7 @@ impl Mixed {
         for (key, pid) in cx.children() {
             let Some(spec) = self.spec(key) else { continue };
             counts.specs += 1;
-            counts.active += usize::from(rt.is_alive(pid) && !self.children.is_restarting(key, cx));
+            counts.active += usize::from(rt.is_alive(pid) && !self.is_restarting(key, cx));
             match spec.kind {
                 ChildKind::Worker => counts.workers += 1,
                 ChildKind::Supervisor => counts.supervisors += 1,

@@ -137,9 +137,9 @@ impl<A: Actor> From<Admin> for Request<A> {
 
 /// The supervisor's state.
 pub struct Dynamic<A: Actor> {
-    template: Template<A>,
+    pub(super) template: Template<A>,
     settings: Settings,
-    kept: KeptTable<Guarded<A::Args>>,
+    pub(super) kept: KeptTable<Guarded<A::Args>>,
     stops: Stops,
     restarts: History,
     serial: Serial<Wanted<A>>,
@@ -362,6 +362,7 @@ impl<A: Actor> Dynamic<A> {
                 reply.send(());
             }
             Admin::Count(reply) => reply.send(self.count.0.clone()),
+            Admin::Look(most, reply) => reply.send(self.look(most, cx)),
         }
     }
 

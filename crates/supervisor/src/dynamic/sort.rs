@@ -10,7 +10,11 @@ use std::fmt;
 use whitebeam_actor::{Actor, Pid, Reply};
 
 use super::handle::Count;
-use crate::{ChildCounts, ChildEntry, ChildError, ChildSpec, Intensity, SpecError, child::Sealed};
+use crate::{
+    ChildCounts, ChildEntry, ChildError, ChildSpec, Intensity, SpecError,
+    child::Sealed,
+    tree::{Looked, Looks},
+};
 
 /// What a dynamic supervisor's children are: actors of one kind, which is any [`Actor`], or [`Any`](crate::Any).
 ///
@@ -25,7 +29,7 @@ pub trait Sort: Sized + Send + 'static {
     type Template: Clone + fmt::Debug + Send + 'static;
     /// What the supervisor is asked.
     #[doc(hidden)]
-    type Request: From<Admin> + Send;
+    type Request: From<Admin> + Looks;
     /// The supervisor.
     #[doc(hidden)]
     type Process: Actor<Args = (Self::Template, Settings, Count), Msg = Self::Request>;
@@ -58,4 +62,6 @@ pub enum Admin {
     SetMaxChildren(usize, Reply<()>),
     /// For a handle that was found.
     Count(Reply<Count>),
+    /// Somebody makes a picture of the tree: the first so many children, and all supervisors.
+    Look(usize, Reply<Looked>),
 }

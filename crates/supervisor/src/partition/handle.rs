@@ -9,7 +9,7 @@ use std::{
 use whitebeam_actor::{ChildRef, FindError, Handle, Info, Pid, Target};
 
 use super::process::{Event, InUse};
-use crate::{ChildCounts, ChildEntry, ChildError, ResizeError, route};
+use crate::{ChildCounts, ChildEntry, ChildError, ResizeError, TreeWalk, route};
 
 /// Finds the partition of a key. Cheap to clone; it goes on over restarts of partitions and of the
 /// supervisor.
@@ -193,6 +193,16 @@ impl<H> PartitionRef<H> {
     /// The partitions in use by index.
     pub fn iter(&self) -> impl Iterator<Item = &H> {
         self.table.handles().iter()
+    }
+
+    /// A picture of this supervisor with all below it, as [`SupervisorRef::tree`](crate::SupervisorRef::tree).
+    pub fn tree(&self) -> TreeWalk {
+        let handle = self.root.current().map(|current| current.runtime());
+        TreeWalk::new(
+            self.root.clone(),
+            handle,
+            std::any::type_name::<super::process::Partitioned>(),
+        )
     }
 
     /// What can be seen of the supervisor itself now. `None`: it has ended.

@@ -14,23 +14,24 @@
 //! See `resize.rs`.
 //!
 //! # Stop
-//! All children are told at once.
+//! All children are told at once, each in its own way. Those with equal shutdown times have one timer.
 
 use std::{any::Any, sync::Arc};
 
 use parking_lot::Mutex;
 use whitebeam_actor::{
-    Actor, ChildDown, ChildKey, Context, ExitReason, Pid, Reply, StartError, StartInfo, TimerRef,
+    Actor, ChildDown, ChildKey, Context, ExitReason, Reply, StartError, StartInfo, TimerRef,
 };
 use whitebeam_sync::shim::atomic::{AtomicUsize, Ordering};
 
 use super::resize::Resizes;
 use crate::{
-    ChildCounts, ChildEntry, ChildFailed, ChildKind, ChildState, Intensity, ResizeError, Shutdown,
+    ChildCounts, ChildEntry, ChildFailed, ChildKind, ChildState, Intensity, ResizeError,
     child::{Launched, Parent, Spec},
     guard,
     intensity::History,
     stop_all::stop_all,
+    tree::Looked,
 };
 
 /// What a partition supervisor supervises. Shared by its incarnations: the children's slots are in it.
@@ -70,6 +71,8 @@ pub(crate) enum Event {
     CountChildren(Reply<ChildCounts>),
     /// For a handle that was found.
     Table(Reply<Arc<dyn Any + Send + Sync>>),
+    /// Somebody makes a picture of the tree: the first so many workers, and all supervisors.
+    Look(usize, Reply<Looked>),
     /// A stranger's exit signal.
     Exit,
 }
@@ -78,7 +81,7 @@ pub(crate) enum Event {
 pub(crate) struct Partitioned {
     pub(super) tree: Arc<Tree>,
     /// The index of the child at each [`ChildKey::index`].
-    index_of: Vec<usize>,
+    pub(super) index_of: Vec<usize>,
     /// By index.
     pub(super) children: Vec<Partition>,
     restarts: History,
@@ -124,6 +127,7 @@ impl Actor for Partitioned {
 
     async fn init((tree, ack): Self::Args, cx: &mut Context<Self>) -> Result<Self, ExitReason> {
         cx.supervise(Self::child_down);
+        cx.name_children(Self::name_of);
         cx.trap_exit(|_| Event::Exit);
         let count = tree.children.lock().len();
         tree.in_use.set(count);
@@ -144,6 +148,7 @@ impl Actor for Partitioned {
 
     async fn handle(&mut self, event: Event, cx: &mut Context<Self>) -> Result<(), ExitReason> {
         match event {
+            Event::Look(workers, reply) => reply.send(self.look(workers, cx)),
             Event::Started(index, outcome) => self.started(index, outcome, cx)?,
             Event::Resize(to, reply) => {
                 self.resizes.push(to, reply);
@@ -167,14 +172,11 @@ impl Actor for Partitioned {
     }
 
     async fn terminate(&mut self, _reason: &ExitReason, cx: &mut Context<Self>) {
-        let shutdowns: Vec<Shutdown> =
-            self.tree.children.lock().iter().map(|child| child.shutdown).collect();
-        let told = self.children.iter().zip(shutdowns).filter_map(|(child, shutdown)| {
-            let pid: Pid = cx.child_pid(child.key?)?;
-            Some((pid, shutdown))
-        });
-        let told = told.collect();
-        stop_all(told, cx).await;
+        let mut ways = Vec::with_capacity(self.children.len());
+        for (child, spec) in self.children.iter().zip(self.tree.children.lock().iter()) {
+            ways.extend(child.key.map(|key| (key, spec.shutdown)));
+        }
+        stop_all(ways, cx).await;
     }
 }
 

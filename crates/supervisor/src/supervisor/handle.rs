@@ -6,8 +6,8 @@ use whitebeam_actor::{
     CallError, ChildRef, FindError, Handle, Info, Pid, SendFailure, StartError, Target,
 };
 
-use super::process::Request;
-use crate::{Child, ChildError, ChildId, ChildKind, Restart, Shutdown, StartTree};
+use super::process::{Request, Supervising};
+use crate::{Child, ChildError, ChildId, ChildKind, Restart, Shutdown, StartTree, TreeWalk};
 
 /// Talks to a [`Supervisor`](crate::Supervisor). Cheap to clone; one of a supervisor that is itself a child goes on over
 /// its restarts, which bring the children of its spec back, but not those that were added by
@@ -263,6 +263,35 @@ impl SupervisorRef {
     pub async fn get_childspec(&self, id: impl Into<ChildId>) -> Result<ChildSpec, ChildError> {
         let id = id.into();
         self.at.call(|reply| Request::GetChildspec(id, reply)).no_timeout().await?
+    }
+
+    /// A picture of this supervisor with all below it, once it is awaited: who supervises whom, with which settings,
+    /// and what each is about. Also a tree of which a supervisor does not answer has one: see [`TreeWalk`].
+    ///
+    /// ```
+    /// use whitebeam_actor::{Mailbox, Runtime};
+    /// use whitebeam_supervisor::{Child, NodeKind, Supervisor};
+    ///
+    /// let rt = Runtime::simulated(1)?;
+    /// rt.block_on(async {
+    ///     let mut tree = Supervisor::one_for_one();
+    ///     tree.child_with(Child::process("sink", |mut mailbox: Mailbox<u32>| async move {
+    ///         loop {
+    ///             mailbox.recv().await;
+    ///         }
+    ///     }));
+    ///     let root = tree.start(&rt).await?;
+    ///     let tree = root.tree().await;
+    ///     assert_eq!((tree.root.kind, tree.root.children.len()), (NodeKind::OneForOne, 1));
+    ///     assert_eq!(tree.stop_plan().to_string().lines().next(), Some("stops within 5s"));
+    ///     println!("{tree}");
+    ///     Ok::<_, Box<dyn std::error::Error>>(())
+    /// })?;
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn tree(&self) -> TreeWalk {
+        let handle = self.at.current().map(|current| current.runtime());
+        TreeWalk::new(self.at.clone(), handle, std::any::type_name::<Supervising>())
     }
 
     /// What can be seen of the supervisor's own process now. `None`: it does not run.

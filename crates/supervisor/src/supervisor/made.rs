@@ -16,6 +16,7 @@ use crate::{
     Child, ChildId, Nested, Restart, SpecError, StartTree,
     child::{Launch, Launched, Parent, Sealed, launch_supervisor},
     guard,
+    tree::Asked,
 };
 
 /// A supervisor that asks a function for its spec whenever it starts, in its own process: what a configuration says, say,
@@ -124,6 +125,10 @@ impl Launch for NestedFn {
 
     fn actor(&self) -> &'static str {
         std::any::type_name::<Supervising>()
+    }
+
+    fn address(&self) -> Option<Box<dyn Asked>> {
+        Some(Box::new(self.slot.child()))
     }
 }
 

@@ -11,6 +11,7 @@ use super::{
 use crate::{
     Child, ChildId, Nested, Restart, SpecError,
     child::{Launch, Launched, Parent, Sealed, launch_supervisor},
+    tree::Asked,
 };
 
 struct NestedTree {
@@ -60,6 +61,10 @@ impl Launch for NestedTree {
 
     fn actor(&self) -> &'static str {
         std::any::type_name::<Supervising>()
+    }
+
+    fn address(&self) -> Option<Box<dyn Asked>> {
+        Some(Box::new(self.slot.child()))
     }
 }
 

@@ -76,6 +76,7 @@ use super::{
 };
 use crate::{
     AutoShutdown, ChildError, ChildId, Intensity, Restart, child::Spec, intensity::History,
+    tree::Looked,
 };
 
 /// Steps of a change, or children that are gone through, between which others get their turn. As many as are told at
@@ -133,6 +134,8 @@ pub(crate) enum Request {
     WhichChild(ChildId, Reply<Result<ChildEntry, ChildError>>),
     CountChildren(Reply<Result<ChildCounts, ChildError>>),
     GetChildspec(ChildId, Reply<Result<ChildSpec, ChildError>>),
+    /// Somebody makes a picture of the tree: the first so many workers, and all supervisors.
+    Look(usize, Reply<Looked>),
     /// How the start of this number came out.
     Started(Place, u64, Result<(), StartError>),
     /// The name of the child whose start this is may be free now.
@@ -189,6 +192,7 @@ impl Actor for Supervising {
     async fn init((source, ack): Self::Args, cx: &mut Context<Self>) -> Result<Self, ExitReason> {
         let tree = source.tree(cx)?;
         cx.supervise(Self::child_down);
+        cx.name_children(Self::name_of);
         cx.trap_exit(|_| Request::Exit);
         let mut children = Roster::with_capacity(tree.children.len());
         for batch in tree.children.chunks(BATCH) {
@@ -232,6 +236,7 @@ impl Actor for Supervising {
                 (self.steps, self.gives_way) = (0, false);
             }
             Request::Exit => {}
+            Request::Look(workers, reply) => reply.send(self.look(workers)),
             // Before there are children to tell of it waits as for any actor's `init`.
             question if self.has_begun && question.only_looks() => self.answer(question, cx),
             request => self.put_in_line(request, cx),
@@ -264,6 +269,7 @@ impl Actor for Supervising {
                 yield_now().await;
             }
         }
+        cx.name_stopped(&|key| self.name_of(key));
         self.take_apart().await;
     }
 }

@@ -38,7 +38,9 @@ impl Request {
             Request::WhichChild(_, reply) => reply.send(Err(ChildError::Full)),
             Request::CountChildren(reply) => reply.send(Err(ChildError::Full)),
             Request::GetChildspec(_, reply) => reply.send(Err(ChildError::Full)),
-            Request::Started(..)
+            // It is seen to at once.
+            Request::Look(..)
+            | Request::Started(..)
             | Request::NameFree(..)
             | Request::TimeOver(..)
             | Request::TryAgain(..)
@@ -102,8 +104,9 @@ impl Supervising {
                 let found = self.listed(&id).map(|(_, entry)| entry.settings());
                 reply.send(found.ok_or(ChildError::NotFound));
             }
-            // These are for the supervisor alone, and are not passed on.
-            Request::Started(..)
+            // These are for the supervisor alone, or are seen to at once, and not passed on.
+            Request::Look(..)
+            | Request::Started(..)
             | Request::NameFree(..)
             | Request::TimeOver(..)
             | Request::TryAgain(..)
@@ -204,7 +207,7 @@ impl Supervising {
     }
 
     /// What others are told of a child's state. One whose start is under way has none of its own yet.
-    fn state_of(&self, place: Place, entry: &Entry) -> ChildState {
+    pub(super) fn state_of(&self, place: Place, entry: &Entry) -> ChildState {
         match &self.job {
             Some(job) if job.restarts(place) => return ChildState::Restarting,
             Some(job) if job.starts(place) => return ChildState::Stopped,

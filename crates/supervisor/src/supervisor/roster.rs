@@ -12,6 +12,7 @@ use whitebeam_actor::{ChildKey, ExitReason, Pid, StartInfo};
 use crate::{
     ChildId, ChildKind, Restart, Shutdown,
     child::{Parent, Spec},
+    tree::Asked,
 };
 
 /// A child's place in the roster.
@@ -137,6 +138,19 @@ impl Entry {
     /// Of what type its process is.
     pub(super) fn actor(&self) -> &'static str {
         self.spec.lock().launch.actor()
+    }
+
+    /// Of a supervisor that tells of its children: its address.
+    pub(super) fn address(&self) -> Option<Box<dyn Asked>> {
+        self.spec.lock().launch.address()
+    }
+
+    /// Its process, if it has one that has not ended.
+    pub(super) fn pid(&self) -> Option<Pid> {
+        match self.state {
+            State::Running(_, pid) => Some(pid),
+            State::Stopped | State::Ended(_) | State::Restarting => None,
+        }
     }
 
     /// No incarnation will come by itself: its address says so.

@@ -7,14 +7,12 @@ use std::{
     cell::RefCell,
     fmt,
     future::{Future, pending, poll_fn},
-    pin::pin,
+    pin::Pin,
     sync::Arc,
     task::Poll,
 };
 
 use whitebeam_actor::{ExitReason, Pid};
-
-use super::places::Place;
 
 thread_local! {
     static CURRENT: RefCell<Option<Current>> = const { RefCell::new(None) };
@@ -74,31 +72,26 @@ impl Origin {
     }
 }
 
-/// Runs the body of a task: until it is done, or has [exited](ThisTask::exit). Its place is free when this is ready.
-pub(super) async fn run<W: Future, T>(
+/// Runs the body of a task: until it is done, or has [exited](ThisTask::exit).
+///
+/// By reference: what an `async fn` is given by value lies in its frame twice.
+pub(super) async fn run<W: Future>(
     pid: Pid,
     origin: Origin,
-    place: Option<Place>,
-    work: W,
-    result: fn(W::Output) -> Result<T, ExitReason>,
-) -> Result<T, ExitReason> {
+    mut work: Pin<&mut W>,
+) -> Result<W::Output, ExitReason> {
     let mut mine = Some(Current { pid, origin, for_others: None, exit: None });
-    let output = {
-        let mut work = pin!(work);
-        poll_fn(|cx| {
-            let polled = {
-                let _inside = Inside::enter(&mut mine);
-                work.as_mut().poll(cx)
-            };
-            match mine.as_mut().and_then(|mine| mine.exit.take()) {
-                Some(reason) => Poll::Ready(Err(reason)),
-                None => polled.map(Ok),
-            }
-        })
-        .await?
-    };
-    drop(place);
-    result(output)
+    poll_fn(|cx| {
+        let polled = {
+            let _inside = Inside::enter(&mut mine);
+            work.as_mut().poll(cx)
+        };
+        match mine.as_mut().and_then(|mine| mine.exit.take()) {
+            Some(reason) => Poll::Ready(Err(reason)),
+            None => polled.map(Ok),
+        }
+    })
+    .await
 }
 
 /// The task is the current one until this is dropped.

@@ -1,5 +1,6 @@
 //! Runtimes to run each test on, and what tests watch children with.
 
+mod job;
 mod log;
 pub(crate) mod owner;
 mod worker;
@@ -9,6 +10,7 @@ use std::{future::Future, sync::Once, time::Duration};
 use whitebeam_actor::{ActorRef, ExitReason, Handle, Target};
 use whitebeam_testkit::{Everywhere, Sim};
 
+pub(crate) use self::job::{Do, Idle, Job, Manner, with_letters};
 pub(crate) use self::log::{Event, Gate, Log};
 pub(crate) use self::worker::{Msg, Plain, Setup, Tidy};
 

@@ -98,7 +98,7 @@ impl Driver<'_, '_> {
         }
         let rt = self.rt;
         let report = self.drive(|| rt.shutdown(STOP), None)?;
-        if report.is_clean() { Ok(()) } else { Err(FailureKind::DoesNotStop(report)) }
+        if report.is_clean() { Ok(()) } else { Err(FailureKind::DoesNotStop(Box::new(report))) }
     }
 
     /// Steps the runtime until a future is ready that goes on when its turn has come.

@@ -1,6 +1,9 @@
 //! Tasks that give a result to who has asked for them.
 
-use std::future::{Future, pending};
+use std::{
+    future::{Future, pending},
+    pin::pin,
+};
 
 use whitebeam_actor::{Actor, Context, ExitReason, Mailbox, Unfinished, oneshot};
 
@@ -34,10 +37,14 @@ impl TaskRef {
         F: Future<Output: Send + 'static> + Send + 'static,
     {
         self.begin(|reply, origin, place| {
-            move |mailbox: Mailbox<()>| async move {
-                let value = run(mailbox.pid(), origin, Some(place), work, Ok).await?;
-                reply.send(value);
-                Ok(())
+            move |mailbox: Mailbox<()>| {
+                let pid = mailbox.pid();
+                async move {
+                    let value = run(pid, origin, pin!(work)).await?;
+                    drop(place);
+                    reply.send(value);
+                    Ok(())
+                }
             }
         })
     }
@@ -72,10 +79,14 @@ impl TaskRef {
         let origin = Origin::of(cx.pid());
         let owner = origin.owner;
         let started = self.ask(|_, parent, options, place| {
-            let body = move |mailbox: Mailbox<()>| async move {
-                let value = run(mailbox.pid(), origin, Some(place), work, Ok).await?;
-                reply.send(value);
-                Ok(())
+            let body = move |mailbox: Mailbox<()>| {
+                let pid = mailbox.pid();
+                async move {
+                    let value = run(pid, origin, pin!(work)).await?;
+                    drop(place);
+                    reply.send(value);
+                    Ok(())
+                }
             };
             Ok((cx.prepare_fn_link(parent, options, body)?, None))
         });
@@ -119,9 +130,11 @@ impl TaskRef {
         self.begin(|reply, origin, place| {
             move |mailbox: Mailbox<M>| {
                 let pid = mailbox.pid();
-                let body = f(mailbox);
                 async move {
-                    let value = run(pid, origin, Some(place), body, |result| result).await?;
+                    // In the task already when it is called, and once in the frame.
+                    let body = async move { f(mailbox).await };
+                    let value = run(pid, origin, pin!(body)).await??;
+                    drop(place);
                     reply.send(value);
                     Ok(())
                 }

@@ -1,6 +1,6 @@
 //! Tasks that nobody waits for.
 
-use std::{future::Future, sync::Arc};
+use std::{future::Future, pin::pin, sync::Arc};
 
 use whitebeam_actor::{Handle, Mailbox, Pid, StartError};
 
@@ -38,8 +38,14 @@ impl TaskRef {
     {
         let origin = Origin::here();
         let started = self.ask(|rt, parent, options, place| {
-            let body =
-                move |mailbox: Mailbox<()>| run(mailbox.pid(), origin, Some(place), work, Ok);
+            let body = move |mailbox: Mailbox<()>| {
+                let pid = mailbox.pid();
+                async move {
+                    run(pid, origin, pin!(work)).await?;
+                    drop(place);
+                    Ok(())
+                }
+            };
             Ok((rt.prepare_fn(parent, options, body)?, None))
         });
         started.map(|(_, pid)| pid).map_err(|(why, _made)| why)
@@ -81,7 +87,8 @@ impl TaskRef {
             let make = move |rt: &Handle, parent: Pid| {
                 let (work, origin) = (Arc::clone(&work), origin.clone());
                 let body = move |mailbox: Mailbox<()>| {
-                    run(mailbox.pid(), origin, None, async move { work().await }, Ok)
+                    let pid = mailbox.pid();
+                    async move { run(pid, origin, pin!(async move { work().await })).await }
                 };
                 rt.prepare_fn(parent, options.clone(), body)
             };
