@@ -85,4 +85,5 @@ deep:
     ci/sanitizers.sh
     cargo test --workspace --release -- --include-ignored stress
     ci/stress.sh 600
+    cargo test -p whitebeam-supervisor --test it --release -- --ignored sup_random
     PROPTEST_CASES=5000 cargo test --workspace --exclude whitebeam-bench --release

@@ -37,6 +37,7 @@
 //! | to | use |
 //! | --- | --- |
 //! | find interleavings that break a test | [`sim`], [`Sim`], [`Strategy`] |
+//! | see that no interleaving breaks a small one | [`Sim::all_orders`] |
 //! | let things go wrong on the way | [`Faults`] |
 //! | stand in for an actor, and see what it is sent | [`Probe`] |
 //! | see who ended, and who was started again | [`TestRuntime::lifecycle`], [`Tree`] |
@@ -70,7 +71,7 @@ pub use fault::{Faults, Who};
 pub use probe::Probe;
 pub use record::{Life, Lived, Trace};
 pub use runtime::TestRuntime;
-pub use sim::{SEED_VARIABLE, SEEDS_VARIABLE, Sim, sim};
+pub use sim::{ORDER_VARIABLE, SEED_VARIABLE, SEEDS_VARIABLE, Sim, sim};
 pub use strategy::Strategy;
 pub use tree::{Restarted, Tree};
 

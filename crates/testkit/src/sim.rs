@@ -1,6 +1,7 @@
 //! A test, run many times in simulated runtimes.
 
 mod drive;
+mod orders;
 mod replay;
 
 use std::{future::Future, ops::RangeInclusive, panic::Location, time::Duration};
@@ -16,6 +17,8 @@ use crate::{
 pub const SEEDS_VARIABLE: &str = "WHITEBEAM_SEEDS";
 /// Runs only the seed that this environment variable says.
 pub const SEED_VARIABLE: &str = "WHITEBEAM_SEED";
+/// Runs only the order that this environment variable says: of a test with [`Sim::all_orders`].
+pub const ORDER_VARIABLE: &str = "WHITEBEAM_ORDER";
 
 /// Runs a test in simulated runtimes, once for each of 64 seeds: [`Sim`] with its defaults.
 ///
@@ -68,6 +71,8 @@ pub struct Sim {
     only: Option<u64>,
     environment: bool,
     strategy: Strategy,
+    /// All orders with so many delays, in place of seeds and a strategy.
+    delays: Option<u32>,
     faults: Faults,
     leaks: Leaks,
     max_steps: u64,
@@ -84,6 +89,7 @@ impl Sim {
             only: None,
             environment: true,
             strategy: Strategy::default(),
+            delays: None,
             faults: Faults::new(),
             leaks: Leaks::default(),
             max_steps: 1_000_000,
@@ -115,6 +121,48 @@ impl Sim {
     /// How choices are made of a seed. Default: [`Strategy::mixed`].
     pub fn strategy(mut self, strategy: Strategy) -> Self {
         self.strategy = strategy;
+        self
+    }
+
+    /// Runs the test in every order that there is with at most so many delays, in place of a number of seeds. Default:
+    /// seeds.
+    ///
+    /// Without a delay, who is first in line is next, a turn is one message, timers due at the same moment fire in
+    /// the order in which they were set, and nobody gives way that need not. A *delay* is one moment at which another
+    /// goes first, and who was first takes the place of that one in line; another timer is first; or a handler gives
+    /// way. So 0 is one order; a test of `k` choices with `n` to choose from has about `k * n` orders with one delay,
+    /// and half the square of that with two. Who is held up for ten turns of others takes ten delays: that is what
+    /// [`Strategy::priorities`] is for. This is for small tests, of which nothing is to be left out.
+    ///
+    /// This is delay bounding (M. Emmi, S. Qadeer, Z. Rakamarić, "Delay-Bounded Scheduling", POPL 2011), with one
+    /// difference: to take the third instead of the first is one delay, not two. Random numbers are those of seed 0,
+    /// and so are [`faults`](Self::faults). [`Report::runs`] keeps no traces. A failure is repeated by the environment
+    /// variable `WHITEBEAM_ORDER`, which names the delays.
+    ///
+    /// ```
+    /// use std::sync::{Arc, atomic::{AtomicU32, Ordering::Relaxed}};
+    /// use whitebeam_testkit::Sim;
+    ///
+    /// // What is read in one turn and written in another: one task that comes between is enough.
+    /// let failure = Sim::new().all_orders(1).try_run(|rt| async move {
+    ///     let counter = Arc::new(AtomicU32::new(0));
+    ///     let add = || {
+    ///         let (rt, counter) = (rt.handle(), counter.clone());
+    ///         rt.clone().spawn_task(async move {
+    ///             let read = counter.load(Relaxed);
+    ///             rt.sleep(std::time::Duration::ZERO).await;
+    ///             counter.store(read + 1, Relaxed);
+    ///         })
+    ///     };
+    ///     let (one, two) = (add(), add());
+    ///     one.await;
+    ///     two.await;
+    ///     assert_eq!(counter.load(Relaxed), 2);
+    /// });
+    /// println!("{}", failure.expect_err("a lost update"));
+    /// ```
+    pub fn all_orders(mut self, delays: u32) -> Self {
+        self.delays = Some(delays);
         self
     }
 
@@ -193,13 +241,17 @@ impl Sim {
         Fut: Future<Output: Outcome>,
     {
         let caller = Location::caller();
+        if let Some(delays) = self.delays {
+            return self.run_orders(delays, caller, &test);
+        }
         let mut runs = Vec::new();
         for seed in self.seeds_to_run() {
-            match drive::run(&self, seed, &test) {
+            match drive::run(&self, seed, self.strategy.choices(seed), &test) {
                 Ok(run) => runs.push(run),
                 Err(mut failure) => {
                     failure.runs = runs.len() + 1;
-                    failure.replay = replay::command(seed, caller);
+                    failure.strategy = self.strategy.name().to_owned();
+                    failure.replay = replay::command(SEED_VARIABLE, seed, caller);
                     return Err(failure);
                 }
             }

@@ -5,8 +5,9 @@
 //! not overlap here; what happens when they do is for the tests with names.
 
 mod model;
+mod orders;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use whitebeam_actor::{ChildRef, ExitReason, Handle, Rng, StartError};
@@ -84,6 +85,7 @@ impl Pair {
             kids: Vec::new(),
             failing: Vec::new(),
             trace: Vec::new(),
+            tries: VecDeque::new(),
             ended: false,
         };
         for kid in &shape.kids {
@@ -122,6 +124,7 @@ impl Pair {
                     _ => drop(crate::support::end(rt, &child, ExitReason::Kill).await),
                 }
                 self.model.crashed(id, matches!(how, "normal" | "shutdown"));
+                self.model.settle();
             }
             Op::Fail(id, times) => {
                 self.failing.lock().push((id, times));
@@ -174,7 +177,7 @@ impl Pair {
             Some(State::Running) => {
                 assert!(matches!(answer, Err(StartError::AlreadyStarted(_))), "{answer:?}");
             }
-            Some(State::Stopped) => {
+            Some(State::Stopped | State::Restarting) => {
                 assert!(matches!(answer, Err(StartError::AlreadyPresent)), "{answer:?}");
             }
             None => {

@@ -13,9 +13,10 @@ pub(super) const EMPTY: u64 = 0xcbf2_9ce4_8422_2325;
 ///
 /// Printed one event a line: virtual time, process, what happened. The text is the same for the same seed, on
 /// every machine, as far as the texts of the program's own reasons are.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Trace(Arc<Inner>);
 
+#[derive(Default)]
 struct Inner {
     entries: Vec<Entry>,
     skipped: u64,

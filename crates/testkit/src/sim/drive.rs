@@ -18,7 +18,7 @@ use std::{
 use parking_lot::Mutex;
 use whitebeam_actor::{
     Handle, Runtime,
-    simulate::{Observer, Steps},
+    simulate::{Choices, Observer, Steps},
 };
 
 use super::{STOP, Sim, panic_text};
@@ -28,15 +28,20 @@ use crate::{
     runtime::{AtRest, Control, TestRuntime},
 };
 
-/// Runs `test` with one seed.
-pub(super) fn run<F, Fut>(sim: &Sim, seed: u64, test: &F) -> Result<Run, Box<Failure>>
+/// Runs `test` once. A failure has no strategy's name and no command yet.
+pub(super) fn run<F, Fut>(
+    sim: &Sim,
+    seed: u64,
+    choices: Box<dyn Choices>,
+    test: &F,
+) -> Result<Run, Box<Failure>>
 where
     F: Fn(TestRuntime) -> Fut,
     Fut: Future<Output: Outcome>,
 {
     let recorder = Arc::new(Recorder::new(sim.trace, sim.faults.plan(seed)));
     let observer: Arc<dyn Observer> = recorder.clone();
-    let rt = match Runtime::observed(sim.strategy.choices(seed), &observer) {
+    let rt = match Runtime::observed(choices, &observer) {
         Ok(rt) => rt,
         Err(error) => panic!("no simulated runtime: {error}"),
     };
@@ -56,7 +61,7 @@ where
     let (digest, trace) = (recorder.digest(), recorder.trace());
     recorder.detach();
     let fail = |kind| {
-        let (strategy, replay) = (sim.strategy.name().to_owned(), String::new());
+        let (strategy, replay) = (String::new(), String::new());
         let trace = trace.clone();
         Box::new(Failure { seed, runs: 1, steps, elapsed, digest, kind, trace, strategy, replay })
     };

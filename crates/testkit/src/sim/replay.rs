@@ -1,20 +1,23 @@
 //! The environment's word, and the command that repeats a run.
 
-use std::{env, panic::Location, path::Path, thread};
+use std::{env, fmt::Display, panic::Location, path::Path, thread};
 
-use super::SEED_VARIABLE;
+/// The text in an environment variable, if that is set.
+pub(super) fn text(variable: &str) -> Option<String> {
+    env::var_os(variable).map(|text| text.to_string_lossy().into_owned())
+}
 
 /// The number in an environment variable, if that is set.
 pub(super) fn number(variable: &str) -> Option<u64> {
-    let text = env::var_os(variable)?;
-    match text.to_str().map(|text| text.trim().parse()) {
-        Some(Ok(number)) => Some(number),
-        _ => panic!("the environment variable {variable} is {text:?}, which is no number"),
+    let text = text(variable)?;
+    match text.trim().parse() {
+        Ok(number) => Some(number),
+        Err(_) => panic!("the environment variable {variable} is {text:?}, which is no number"),
     }
 }
 
-/// The command that runs `seed` again: of this very test, if the test harness has named the thread after it.
-pub(super) fn command(seed: u64, caller: &Location<'_>) -> String {
+/// The command that makes the run again that `variable` names with `value`: of this very test, if the test harness has named the thread after it.
+pub(super) fn command(variable: &str, value: impl Display, caller: &Location<'_>) -> String {
     let package = env::var("CARGO_PKG_NAME").ok();
     let package = package.map_or_else(String::new, |name| format!(" -p {name}"));
     let program = env::current_exe().ok();
@@ -28,5 +31,5 @@ pub(super) fn command(seed: u64, caller: &Location<'_>) -> String {
         },
         _ => stem.unwrap_or("the program").to_owned(),
     };
-    format!("{SEED_VARIABLE}={seed} {run}")
+    format!("{variable}={value} {run}")
 }

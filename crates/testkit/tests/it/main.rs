@@ -2,6 +2,7 @@
 
 mod awaits;
 mod faults;
+mod orders;
 mod places;
 mod planted;
 mod probes;

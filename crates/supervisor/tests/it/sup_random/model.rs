@@ -1,5 +1,7 @@
 //! OTP's `supervisor.erl` in a few lines.
 
+use std::collections::VecDeque;
+
 use whitebeam_supervisor::{AutoShutdown, Restart};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +15,8 @@ pub(super) enum Strategy {
 pub(super) enum State {
     Running,
     Stopped,
+    /// Its restart has failed, and is to be tried again.
+    Restarting,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +28,7 @@ pub(super) struct Kid {
 }
 
 /// What OTP would do.
+#[derive(Clone)]
 pub(super) struct Model {
     pub(super) strategy: Strategy,
     pub(super) auto_shutdown: AutoShutdown,
@@ -34,6 +39,8 @@ pub(super) struct Model {
     pub(super) failing: Vec<(u64, u32)>,
     /// Starts and ends.
     pub(super) trace: Vec<(char, u64)>,
+    /// Restarts that have failed, in the order in which they are to be tried again.
+    pub(super) tries: VecDeque<u64>,
     pub(super) ended: bool,
 }
 
@@ -71,8 +78,8 @@ impl Model {
     pub(super) fn stop(&mut self, place: usize) {
         if self.kids[place].state == State::Running {
             self.trace.push(('-', self.kids[place].id));
-            self.kids[place].state = State::Stopped;
         }
+        self.kids[place].state = State::Stopped;
     }
 
     pub(super) fn end(&mut self) {
@@ -109,34 +116,52 @@ impl Model {
         }
     }
 
-    /// Until it works or is one too many.
-    pub(super) fn restart(&mut self, mut id: u64) {
-        loop {
-            if self.left == 0 {
-                return self.end();
-            }
-            self.left -= 1;
-            let Some(place) = self.place(id) else { return };
-            let first = match self.strategy {
-                Strategy::OneForOne => {
-                    if self.begin(place) {
-                        return;
-                    }
-                    continue;
+    /// One try. If it fails, the next one is behind what has come meanwhile.
+    pub(super) fn restart(&mut self, id: u64) {
+        if self.left == 0 {
+            return self.end();
+        }
+        self.left -= 1;
+        let Some(place) = self.place(id) else { return };
+        let first = match self.strategy {
+            Strategy::OneForOne => {
+                if !self.begin(place) {
+                    self.failed(place);
                 }
-                Strategy::OneForAll => 0,
-                Strategy::RestForOne => place,
-            };
-            for place in (first..self.kids.len()).rev() {
-                self.stop(place);
-                if self.kids[place].restart == Restart::Temporary {
-                    self.kids.remove(place);
-                }
+                return;
             }
-            match (first..self.kids.len()).find(|place| !self.begin(*place)) {
-                Some(failed) => id = self.kids[failed].id,
-                None => return,
+            Strategy::OneForAll => 0,
+            Strategy::RestForOne => place,
+        };
+        for place in (first..self.kids.len()).rev() {
+            self.stop(place);
+            if self.kids[place].restart == Restart::Temporary {
+                self.kids.remove(place);
             }
+        }
+        if let Some(failed) = (first..self.kids.len()).find(|place| !self.begin(*place)) {
+            self.failed(failed);
+        }
+    }
+
+    fn failed(&mut self, place: usize) {
+        self.kids[place].state = State::Restarting;
+        self.tries.push_back(self.kids[place].id);
+    }
+
+    /// The first one of those that are to be tried again.
+    pub(super) fn try_again(&mut self) {
+        let Some(id) = self.tries.pop_front() else { return };
+        let state = self.place(id).map(|place| self.kids[place].state);
+        if !self.ended && state == Some(State::Restarting) {
+            self.restart(id);
+        }
+    }
+
+    /// Until none is to be tried again.
+    pub(super) fn settle(&mut self) {
+        while !self.tries.is_empty() {
+            self.try_again();
         }
     }
 }
