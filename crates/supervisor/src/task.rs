@@ -2,6 +2,7 @@
 
 mod error;
 mod handle;
+mod look;
 mod many;
 mod map;
 mod places;
@@ -42,7 +43,8 @@ use crate::{
 ///
 /// The processes are made by who asks for them, so that a task's pid is known at once and a linked one is linked from
 /// the beginning; they begin when the supervisor has them. When it stops, all tasks are told at once, each is killed
-/// when its own time is over, and it ends when the last one has.
+/// when its own time is over, and it ends when the last one has. While it stops them it starts none and answers
+/// nothing.
 ///
 /// ```
 /// use whitebeam_actor::{Actor, Context, ExitError, ExitReason, Reply, Runtime};
@@ -156,7 +158,7 @@ impl TaskSupervisor {
             return StartTree::failed(error);
         }
         let places = Places::new(self.max_children);
-        let start = rt.with(self.options).start::<Tasks>(self.plan);
+        let start = rt.with(self.options).start::<Tasks>((self.plan, places.clone()));
         StartTree::new(async move { Ok(TaskRef::new(start.await?.into(), places)) })
     }
 
@@ -166,7 +168,7 @@ impl TaskSupervisor {
             return StartTree::failed(error);
         }
         let places = Places::new(self.max_children);
-        let start = cx.with(self.options).start_link::<Tasks>(self.plan);
+        let start = cx.with(self.options).start_link::<Tasks>((self.plan, places.clone()));
         StartTree::new(async move { Ok(TaskRef::new(start.await?.into(), places)) })
     }
 
@@ -188,9 +190,18 @@ impl Nested for TaskSupervisor {
     fn into_child(self, id: ChildId, _: Sealed) -> Child<TaskRef> {
         let fault = self.check().err();
         let plan = self.plan;
-        let launch = ActorChild::<Tasks>::new(move || Some(plan.clone())).fault(fault);
+        let places = Places::new(self.max_children);
+        let args = {
+            let places = places.clone();
+            move || {
+                // Before the next incarnation can be asked.
+                places.open();
+                Some((plan.clone(), places.clone()))
+            }
+        };
+        let launch = ActorChild::<Tasks>::new(args).fault(fault).asked(|address| Box::new(address));
         let at: ChildRef<_> = launch.handle();
-        let handle = TaskRef::new(at, Places::new(self.max_children));
+        let handle = TaskRef::new(at, places);
         Child::supervisor(id, handle, self.options, launch)
     }
 }

@@ -106,6 +106,8 @@ pub enum NodeKind {
     Dynamic,
     /// A [`PartitionSupervisor`](crate::PartitionSupervisor).
     Partitions,
+    /// A [`TaskSupervisor`](crate::TaskSupervisor).
+    Tasks,
     /// A supervisor that has not said of which kind it is.
     Supervisor,
 }
@@ -130,6 +132,7 @@ impl NodeKind {
             NodeKind::RestForOne => "rest_for_one",
             NodeKind::Dynamic => "dynamic",
             NodeKind::Partitions => "partitions",
+            NodeKind::Tasks => "tasks",
             NodeKind::Supervisor => "supervisor",
         }
     }

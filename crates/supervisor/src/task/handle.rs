@@ -15,9 +15,11 @@ use crate::{ChildError, Shutdown};
 /// Talks to a task supervisor. Cheap to clone; one of a supervisor that is itself a child goes on over its restarts,
 /// which end the tasks.
 ///
-/// Nothing here waits for the supervisor. A task that cannot be started (the supervisor has ended or is between two
-/// incarnations, there are too many, the runtime is shutting down) is one that gives that error when it is awaited; its
-/// work is dropped.
+/// To ask for a task waits for nobody. One that cannot be started (the supervisor stops its tasks, has ended or is
+/// between two incarnations; there are too many; the runtime is shutting down) is one that gives that error when it is
+/// awaited; its work is dropped.
+///
+/// A supervisor that stops its tasks hears nothing more: who asks it something then is told `NoSupervisor` at once.
 ///
 /// # Cost
 /// A task costs a process, a message to the supervisor, and a word for its result to come by.
@@ -34,15 +36,10 @@ impl TaskRef {
         TaskRef { at, places, shutdown: Shutdown::WORKER, options: SpawnOptions::new() }
     }
 
-    /// The same supervisor, for tasks that it stops in this way. Default: 5 s. A time that no timer can have (of more than
-    /// 2^63 ms) is none: as [`Infinity`](Shutdown::Infinity).
+    /// The same supervisor, for tasks that it stops in this way. Default: 5 s.
     #[must_use]
     pub fn with_shutdown(&self, how: Shutdown) -> TaskRef {
-        let shutdown = match how {
-            Shutdown::After(time) if time.as_millis() >= 1 << 63 => Shutdown::Infinity,
-            how => how,
-        };
-        TaskRef { shutdown, ..self.clone() }
+        TaskRef { shutdown: how, ..self.clone() }
     }
 
     /// The same supervisor, for tasks whose processes are started with these options: a
@@ -53,12 +50,14 @@ impl TaskRef {
         TaskRef { options, ..self.clone() }
     }
 
-    /// Stops a task as its own [shutdown](Self::with_shutdown) says, and waits until it has ended. It is not restarted.
+    /// Stops a task as its own [shutdown](Self::with_shutdown) says, and waits until it has ended. It is not restarted. One
+    /// whose restart has failed, and is tried again, has the pid that it had.
     /// The supervisor goes on serving meanwhile.
     ///
     /// # Errors
     /// `NotFound` if it is not a task of this supervisor, or has ended; the others if the supervisor cannot be asked.
     pub async fn terminate_child(&self, task: Pid) -> Result<(), ChildError> {
+        self.is_serving()?;
         self.at.call(|reply| Request::Terminate(task, reply)).no_timeout().await?
     }
 
@@ -67,6 +66,7 @@ impl TaskRef {
     /// # Errors
     /// If the supervisor cannot be asked.
     pub async fn children(&self) -> Result<Vec<Pid>, ChildError> {
+        self.is_serving()?;
         Ok(self.at.call(Request::Children).no_timeout().await?)
     }
 
@@ -79,6 +79,13 @@ impl TaskRef {
     /// What can be seen of the supervisor now. `None`: it has ended.
     pub fn info(&self) -> Option<Info> {
         self.at.info()
+    }
+
+    /// # Errors
+    /// The supervisor stops its tasks, and hears nothing: who asks would wait for the end, which may wait for him.
+    fn is_serving(&self) -> Result<(), ChildError> {
+        let stops = self.places.is_closed() && self.at.current().is_some();
+        if stops { Err(ChildError::NoSupervisor) } else { Ok(()) }
     }
 
     /// The runtime of the supervisor, if it runs.

@@ -64,10 +64,18 @@ async fn after(limit: Option<Duration>, rt: Option<Handle>) {
     }
 }
 
+/// What a task has given by now, that its time is over.
+async fn last_look<T: Send + 'static>(task: &mut Task<T>) -> Option<Result<T, ExitError>> {
+    match task.take_ready() {
+        None if task.is_gone() => Some(poll_fn(|cx| task.poll_result(cx)).await),
+        given => given,
+    }
+}
+
 /// Awaits tasks: their results in the tasks' order, however they come. No tasks give none, at once.
 ///
 /// At the first failure, and when `limit` is over, the other tasks are given up: they run on, as tasks that are
-/// dropped.
+/// dropped. Results that have come by then count, also with a limit of zero.
 ///
 /// ```
 /// use std::time::Duration;
@@ -99,7 +107,7 @@ pub async fn await_many<T: Send + 'static>(
     let mut left = tasks.len();
     let mut pending = Pending::new(tasks.len());
     let mut limit = pin!(after(limit, runtime(&tasks)));
-    poll_fn(|cx| {
+    let is_in_time = poll_fn(|cx| {
         let mut failed = None;
         pending.poll(&mut tasks, cx, |number, result| match result {
             Ok(value) => {
@@ -114,12 +122,23 @@ pub async fn await_many<T: Send + 'static>(
         });
         match failed {
             Some(error) => return Poll::Ready(Err(error)),
-            None if left == 0 => return Poll::Ready(Ok(())),
+            None if left == 0 => return Poll::Ready(Ok(true)),
             None => {}
         }
-        limit.as_mut().poll(cx).map(|()| Err(exit_with(TaskTimeout)))
+        limit.as_mut().poll(cx).map(|()| Ok(false))
     })
     .await?;
+    if !is_in_time {
+        // At all of them first: a failure that is there is told rather than the timeout.
+        for (task, result) in tasks.iter_mut().zip(&mut results) {
+            if result.is_none() {
+                *result = last_look(task).await.transpose()?;
+            }
+        }
+        if results.iter().any(Option::is_none) {
+            return Err(exit_with(TaskTimeout));
+        }
+    }
     Ok(results.into_iter().flatten().collect())
 }
 
@@ -217,10 +236,7 @@ pub async fn yield_many<T: Send + 'static>(
     }
     for (task, result) in tasks.iter_mut().zip(&mut results) {
         if left > 0 && result.is_none() {
-            *result = task.take_ready();
-            if result.is_none() && task.is_gone() {
-                *result = Some(poll_fn(|cx| task.poll_result(cx)).await);
-            }
+            *result = last_look(task).await;
             left -= usize::from(result.is_some());
         }
     }

@@ -21,7 +21,8 @@ use self::{
     done::Done,
     slots::{Ended, Slots, Source},
 };
-use super::{Task, TaskRef, error::TaskTimeout};
+use super::{Task, TaskRef};
+use crate::guard;
 
 /// The time for each item, unless it was said otherwise.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -43,7 +44,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// | --- | --- |
 /// | an item's task is done | `Ok` |
 /// | it ends otherwise: panics, is killed | `Err` with its reason, and goes on |
-/// | its time is over | `Err` with a [`TaskTimeout`], and ends: its other tasks are killed. With `kill_on_timeout` it kills that one, and goes on |
+/// | its time is over | `Err` with a [`TaskTimeout`](super::TaskTimeout), and ends: its other tasks are killed. With `kill_on_timeout` it kills that one, gives the error when it has ended, and goes on |
 /// | a task cannot be started | `Err` with a [`StartError`](whitebeam_actor::StartError), and ends |
 ///
 /// # Dropped
@@ -129,7 +130,8 @@ impl<T: Send + 'static, E: Send + 'static> TaskMap<T, E> {
         self
     }
 
-    /// An item whose time is over is killed, and the stream goes on.
+    /// An item whose time is over is killed, and the stream goes on. Until its task has ended it counts among those that
+    /// run [at once](Self::at_once): one that computes without an await ends when it comes to one.
     pub fn kill_on_timeout(mut self) -> Self {
         self.kills = true;
         self
@@ -197,15 +199,14 @@ impl<T: Send + 'static, E: Send + 'static> TaskMap<T, E> {
 
     /// Sees to a task that may have given something.
     fn poll_slot(&mut self, slot: usize) {
-        let Some(ended) = self.slots.poll(slot) else { return };
+        let Some(ended) = self.slots.poll(slot, self.kills) else { return };
+        let Ended { number, fail, result, was_refused, runs_on } = ended;
         // Its time is over, or the stream has gone to another process than the one that has begun it.
-        let is_late = ended.result.as_ref().is_err_and(|error| error.reason().is::<TaskTimeout>());
-        let is_last = ended.was_refused || (ended.runs_on && !(self.kills && is_late));
-        let Ended { number, fail, result, .. } = ended;
+        let is_last = was_refused || runs_on;
         let result = result.map_err(|error| fail.error(error));
         if is_last {
             self.stop();
-            self.done = Done::new();
+            self.done.clear();
             self.done.add_next(result);
         } else if self.is_ordered {
             self.done.add_in_order(number, result);
@@ -218,14 +219,15 @@ impl<T: Send + 'static, E: Send + 'static> TaskMap<T, E> {
 impl<T, E> TaskMap<T, E> {
     /// Kills what runs, and begins nothing more.
     fn stop(&mut self) {
-        self.source = None;
         self.slots.kill_all();
+        guard::discard(self.source.take());
     }
 }
 
 impl<T, E> Drop for TaskMap<T, E> {
     fn drop(&mut self) {
         self.stop();
+        self.done.clear();
     }
 }
 

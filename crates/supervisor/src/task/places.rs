@@ -1,12 +1,16 @@
-//! The room for tasks, counted without their supervisor.
+//! The room for tasks, counted without their supervisor. There is none while that stops its children.
 
 use std::sync::Arc;
 
+use whitebeam_actor::StartError;
 use whitebeam_sync::shim::atomic::{AtomicUsize, Ordering};
+
+/// Beside the number of those that are taken: none is given.
+const CLOSED: usize = 1 << (usize::BITS - 1);
 
 /// The room for tasks: shared by all handles of one supervisor, over its restarts.
 #[derive(Clone)]
-pub(super) struct Places {
+pub(crate) struct Places {
     taken: Arc<AtomicUsize>,
     most: usize,
 }
@@ -16,20 +20,40 @@ pub(super) struct Place(Arc<AtomicUsize>);
 
 impl Places {
     pub(super) fn new(most: usize) -> Self {
-        Places { taken: Arc::new(AtomicUsize::new(0)), most }
+        // What is more than this is closed.
+        Places { taken: Arc::new(AtomicUsize::new(0)), most: most.min(CLOSED) }
     }
 
-    /// `None`: there is none left.
-    pub(super) fn take(&self) -> Option<Place> {
+    /// # Errors
+    /// There is none left, or none is given any more.
+    pub(super) fn take(&self) -> Result<Place, StartError> {
         // Relaxed: who was told that a task has ended is told behind the release of its place, by the answer. One that is
         // refused does not count for a moment: it would have others refused.
         let one_more = |taken: usize| (taken < self.most).then(|| taken + 1);
-        let taken = self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
-        taken.ok().map(|_| Place(Arc::clone(&self.taken)))
+        match self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more) {
+            Ok(_) => Ok(Place(Arc::clone(&self.taken))),
+            Err(taken) if taken & CLOSED != 0 => Err(StartError::NoSupervisor),
+            Err(_) => Err(StartError::MaxChildren),
+        }
     }
 
     pub(super) fn taken(&self) -> usize {
-        self.taken.load(Ordering::Relaxed)
+        self.taken.load(Ordering::Relaxed) & !CLOSED
+    }
+
+    /// Gives none any more.
+    pub(super) fn close(&self) {
+        self.taken.fetch_or(CLOSED, Ordering::Relaxed);
+    }
+
+    /// Whether none is given: the supervisor stops its tasks, or has ended so and is to be restarted.
+    pub(super) fn is_closed(&self) -> bool {
+        self.taken.load(Ordering::Relaxed) & CLOSED != 0
+    }
+
+    /// There is another supervisor.
+    pub(super) fn open(&self) {
+        self.taken.fetch_and(!CLOSED, Ordering::Relaxed);
     }
 }
 
@@ -54,7 +78,7 @@ mod tests {
         let (theirs, over) = (places.clone(), Arc::clone(&is_over));
         let others = thread::spawn(move || {
             while !over.load(Ordering::Relaxed) {
-                assert!(theirs.take().is_none());
+                assert!(matches!(theirs.take(), Err(StartError::MaxChildren)));
             }
         });
         for _ in 0..100_000 {
@@ -63,7 +87,22 @@ mod tests {
         is_over.store(true, Ordering::Relaxed);
         others.join().unwrap();
         drop(kept);
-        assert!(places.take().is_some());
+        assert!(places.take().is_ok());
+        assert_eq!(places.taken(), 0);
+    }
+
+    #[test]
+    fn the_closed_give_none_and_count_on() {
+        let places = Places::new(usize::MAX);
+        let (first, second) = (places.take(), places.take());
+        places.close();
+        assert!(matches!(places.take(), Err(StartError::NoSupervisor)));
+        assert_eq!(places.taken(), 2);
+        drop(first);
+        places.open();
+        let third = places.take();
+        assert_eq!(places.taken(), 2);
+        drop((second, third));
         assert_eq!(places.taken(), 0);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Its process holds the one [`Reply`](whitebeam_actor::Reply) that the result goes by. A process that ends answers the
 //! replies that it has with its exit reason, behind everything else that it tells: so there is no monitor, nothing of
-//! a task comes by the mailbox, and a result that was sent wins over the reason.
+//! a task comes by the mailbox but the EXIT of a link, and a result that was sent wins over the reason.
 
 mod shutdown;
 
@@ -110,6 +110,9 @@ impl<T> Task<T> {
     /// Awaits it no longer than `limit`, from the first poll on: it gives an error with a [`TaskTimeout`] then, and
     /// goes on. There is no limit unless one is given. A result that has come by then is given, also with a limit of
     /// zero.
+    ///
+    /// The limit is for once: awaited again, by `&mut`, a task that has given a [`TaskTimeout`] is awaited as long as it
+    /// takes, or until the next limit that it is given.
     ///
     /// ```
     /// use std::{future::pending, time::Duration};

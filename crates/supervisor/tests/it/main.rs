@@ -51,6 +51,8 @@ mod sup_turns;
 mod support;
 mod task_await;
 mod task_edges;
+mod task_look;
+mod task_mends;
 mod task_plain;
 mod task_random;
 mod task_shutdown;

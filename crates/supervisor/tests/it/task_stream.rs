@@ -352,7 +352,8 @@ fn task_050_a_failure_comes_with_its_item() {
                 ThisTask::current().unwrap().exit(oops(n)).await;
             };
             let cut: Vec<_> = tasks.map_zip_input(items(), exit).take(4).collect().await;
-            for (number, failed) in (1..=4).zip(cut) {
+            assert_eq!(cut.len(), 4);
+            for (number, failed) in (1..).zip(cut) {
                 let (item, error) = failed.unwrap_err();
                 assert!(item == number && is_oops(error.reason(), number));
             }

@@ -6,7 +6,7 @@ use whitebeam_actor::{ExitReason, Handle, Mailbox};
 use whitebeam_supervisor::{OnTimeout, Shutdown, Task, TaskRef, ThisTask, YieldMany, yield_many};
 
 use crate::support::{
-    Gate, everywhere,
+    Gate, everywhere, kind,
     owner::{Note, down_of, is_oops, ms, nothing_comes, oops, owner, tasks},
     until,
 };
@@ -19,6 +19,27 @@ async fn done(rt: &Handle, tasks: &TaskRef, value: u32) -> Task<u32> {
     task
 }
 
+/// A task whose result has come, and whose process has ended with this reason all the same.
+async fn done_and_ended(
+    rt: &Handle,
+    tasks: &TaskRef,
+    value: u32,
+    reason: &ExitReason,
+) -> Task<u32> {
+    let gate = Gate::new();
+    let (passed, own) = (gate.clone().passed(), reason.clone());
+    let task = tasks.spawn_fn(move |mut mailbox: Mailbox<()>| async move {
+        passed.await;
+        // It goes on to its next await, and has none.
+        mailbox.stop(own);
+        Ok(value)
+    });
+    let down = rt.down(task.pid());
+    gate.open();
+    assert_eq!(kind(&down.await.reason), kind(reason));
+    task
+}
+
 /// Here an exit reason takes the result's way, so that there is no message to be consumed.
 #[test]
 fn task_019_a_result_wins_over_the_exit() {
@@ -28,19 +49,13 @@ fn task_019_a_result_wins_over_the_exit() {
         owner(&rt, |mut mailbox: Mailbox<Note>| async move {
             let rt = handle;
             let zero = YieldMany::within(Duration::ZERO);
-            for reason in [ExitReason::Kill, ExitReason::Shutdown, oops(1)] {
-                let mut task = done(&rt, &tasks, 1).await;
-                rt.exit(task.pid(), reason.clone());
-                assert!(matches!(task.wait(Duration::ZERO).await, Some(Ok(1))));
-
-                let mut task = [done(&rt, &tasks, 2).await];
-                rt.exit(task[0].pid(), reason.clone());
+            for reason in [ExitReason::Normal, ExitReason::Shutdown, oops(1)] {
+                let done = |value| done_and_ended(&rt, &tasks, value, &reason);
+                assert!(matches!(done(1).await.wait(Duration::ZERO).await, Some(Ok(1))));
+                let mut task = [done(2).await];
                 assert!(matches!(yield_many(&mut task, zero).await[..], [Some(Ok(2))]));
-
                 for how in [Shutdown::WORKER, Shutdown::BrutalKill, Shutdown::Infinity] {
-                    let task = done(&rt, &tasks, 3).await;
-                    rt.exit(task.pid(), reason.clone());
-                    assert_eq!(task.shutdown(how).await.unwrap(), 3);
+                    assert_eq!(done(3).await.shutdown(how).await.unwrap(), 3);
                 }
             }
             nothing_comes(&mut mailbox).await;
@@ -211,6 +226,7 @@ fn task_027_results_and_exits_without_a_timeout() {
                 }));
             }
             let given = yield_many(&mut all, YieldMany::no_timeout()).await;
+            assert_eq!(given.len(), 4);
             for (n, outcome) in (0..).zip(given) {
                 match outcome.unwrap() {
                     Ok(value) => assert!(n % 2 == 0 && value == n),

@@ -56,7 +56,7 @@ impl TaskRef {
             let why = self.at.cast(Request::Nothing).err().map(|refused| refused.why());
             return Err((refusal(why.unwrap_or(SendFailure::Restarting)), None));
         };
-        let Some(place) = self.places.take() else { return Err((StartError::MaxChildren, None)) };
+        let place = self.places.take().map_err(|error| (error, None))?;
         let rt = supervisor.runtime();
         let (process, again) = make(&rt, supervisor.pid(), self.options.clone(), place)
             .map_err(|error| (error, None))?;

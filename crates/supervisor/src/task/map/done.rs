@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use crate::guard;
+
 /// Results that were not given yet.
 pub(super) struct Done<T, E> {
     /// By the items' numbers.
@@ -28,6 +30,13 @@ impl<T, E> Done<T, E> {
             Some(next)
         })
     }
+
+    /// Drops them, each on its own: they are the user's.
+    pub(super) fn clear(&mut self) {
+        std::mem::take(&mut self.in_order).into_values().for_each(guard::discard);
+        self.as_they_come.drain(..).for_each(guard::discard);
+    }
+
     /// The result of an item that has this number.
     pub(super) fn add_in_order(&mut self, number: u64, result: Result<T, E>) {
         self.in_order.insert(number, result);

@@ -1,4 +1,7 @@
 //! The tasks of a map that run: each has a slot, and is polled when that was woken.
+//!
+//! One whose time is over and that is killed for it keeps its slot until it has ended: what it does till then counts as
+//! running, and it has its place among the supervisor's children.
 
 use std::{
     future::Future,
@@ -8,7 +11,10 @@ use std::{
 
 use whitebeam_actor::{ExitError, ExitReason};
 
-use crate::task::{Task, TaskRef, wakes::Wakes};
+use crate::{
+    guard,
+    task::{Task, TaskRef, error::TaskTimeout, wakes::Wakes},
+};
 
 /// Starts the task of the next item.
 pub(super) type Source<T, E> = Box<
@@ -34,6 +40,29 @@ struct Running<T, E> {
     task: Task<T>,
     fail: Fail<E>,
     number: u64,
+    /// It was killed since its time was over, and this is what it gives when it has ended.
+    late: Option<ExitError>,
+}
+
+impl<T, E> Running<T, E> {
+    /// `None`: it has given nothing yet.
+    fn poll(&mut self, cx: &mut TaskContext<'_>, kills: bool) -> Option<Result<T, ExitError>> {
+        if self.late.is_none() {
+            let Poll::Ready(result) = Pin::new(&mut self.task).poll(cx) else { return None };
+            match result {
+                Err(error)
+                    if kills && !self.task.is_taken() && error.reason().is::<TaskTimeout>() =>
+                {
+                    self.late = Some(error);
+                    self.task.end(ExitReason::Kill);
+                }
+                result => return Some(result),
+            }
+        }
+        let Poll::Ready(ended) = self.task.poll_result(cx) else { return None };
+        // Unless it is another process that awaits now: the task has given it nothing.
+        if self.task.is_taken() { self.late.take().map(Err) } else { Some(ended) }
+    }
 }
 
 /// What has become of a task.
@@ -73,7 +102,7 @@ impl<T, E> Slots<T, E> {
 
     /// Gives the task of the next item a slot, to be polled.
     pub(super) fn add(&mut self, task: Task<T>, fail: Fail<E>) -> usize {
-        let running = Running { task, fail, number: self.items };
+        let running = Running { task, fail, number: self.items, late: None };
         self.items += 1;
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
@@ -83,13 +112,14 @@ impl<T, E> Slots<T, E> {
         slot
     }
 
-    /// `None`: the task has given nothing yet, or there is none.
-    pub(super) fn poll(&mut self, slot: usize) -> Option<Ended<T, E>> {
+    /// `None`: the task has given nothing yet, or there is none. One that is late is killed if `kills`, and has given
+    /// nothing until it has ended.
+    pub(super) fn poll(&mut self, slot: usize, kills: bool) -> Option<Ended<T, E>> {
         let running = self.slots.get_mut(slot)?.as_mut()?;
         let was_refused = running.task.is_refused();
         let mut cx = TaskContext::from_waker(self.wakes.waker(slot));
-        let Poll::Ready(result) = Pin::new(&mut running.task).poll(&mut cx) else { return None };
-        let Running { task, fail, number } = self.slots[slot].take()?;
+        let result = running.poll(&mut cx, kills)?;
+        let Running { task, fail, number, .. } = self.slots[slot].take()?;
         self.free.push(slot);
         let runs_on = !task.is_taken();
         if runs_on {
@@ -100,9 +130,14 @@ impl<T, E> Slots<T, E> {
 
     /// Kills what runs. Nothing of it is given any more.
     pub(super) fn kill_all(&mut self) {
-        self.free.clear();
-        for running in self.slots.drain(..).flatten() {
+        // Before anything is dropped: that is the user's.
+        for running in self.slots.iter().flatten() {
             running.task.end(ExitReason::Kill);
+        }
+        self.free.clear();
+        for Running { task, fail, .. } in self.slots.drain(..).flatten() {
+            guard::discard(task);
+            guard::discard(fail);
         }
     }
 }

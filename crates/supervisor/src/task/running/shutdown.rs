@@ -55,7 +55,7 @@ impl<T: Send + 'static> Task<T> {
         let Some(process) = &self.process else { return };
         let mut down = pin!(process.rt.down(process.pid));
         self.end(how.signal());
-        if let Shutdown::After(time) = how {
+        if let Some(time) = how.limit() {
             let mut time = pin!(process.rt.sleep(time));
             let in_time = poll_fn(|cx| match down.as_mut().poll(cx) {
                 Poll::Ready(_) => Poll::Ready(true),
@@ -70,7 +70,8 @@ impl<T: Send + 'static> Task<T> {
     }
 
     /// Ends the task and waits until it has: its link to the owner is taken back, it is told to shut down, and killed
-    /// if it has not ended after its time. What it gives tells how it went:
+    /// if it has not ended after its time. A task whose result is there already is not waited for: its work is done, and
+    /// its process is about to end by itself. What it gives tells how it went:
     ///
     /// | it gives | when |
     /// | --- | --- |
@@ -115,7 +116,7 @@ impl<T: Send + 'static> Task<T> {
             return result;
         }
         self.end(how.signal());
-        if let (Shutdown::After(time), Some(rt)) = (how, self.runtime()) {
+        if let (Some(time), Some(rt)) = (how.limit(), self.runtime()) {
             let time = rt.sleep(time);
             let mut time = pin!(time);
             let in_time = poll_fn(|cx| match self.poll_result(cx) {
