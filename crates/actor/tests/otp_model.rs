@@ -11,6 +11,8 @@
 
 #[path = "otp_model/erlang.rs"]
 mod erlang;
+#[path = "support/escript.rs"]
+mod escript;
 #[path = "otp_model/model.rs"]
 mod model;
 #[path = "otp_model/program.rs"]
@@ -54,10 +56,7 @@ fn whitebeam_does_what_the_model_says() {
 
 #[test]
 fn erlang_does_what_the_model_says() {
-    let Some(release) = erlang::release() else {
-        notice("NOT compared with Erlang/OTP: there is no `erl` and `escript` on this machine");
-        return;
-    };
+    let Some(release) = escript::release() else { return };
     let mut ops = 0;
     let seeds: Vec<u64> = seeds(scaled(500, 50)).collect();
     for seeds in seeds.chunks(BATCH) {

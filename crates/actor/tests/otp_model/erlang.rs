@@ -1,66 +1,27 @@
 //! Runs programs on Erlang/OTP: one `escript` for all programs of a run, which reads them as Erlang's terms from a
 //! file and writes their traces as lines. See `otp_model.escript`.
 
-use std::{
-    fs,
-    path::PathBuf,
-    process::Command,
-    sync::atomic::{AtomicU32, Ordering},
-};
+use std::time::Duration;
 
 use super::{
+    escript::Script,
     program::{How, Op, Program, Step},
     trace::{Entry, Trace},
 };
 
-/// The release of Erlang/OTP that is installed; `None`: none is.
-pub(crate) fn release() -> Option<String> {
-    let ask = "io:put_chars(erlang:system_info(otp_release)), halt().";
-    let erl = Command::new("erl").args(["-noshell", "-noinput", "-eval", ask]).output().ok()?;
-    let escript = Command::new("escript").output().is_ok();
-    let release = String::from_utf8(erl.stdout).ok()?;
-    (erl.status.success() && escript).then_some(release)
-}
+/// A program takes milliseconds.
+const SILENCE: Duration = Duration::from_secs(120);
 
 /// The traces of programs, in their order.
 ///
 /// # Panics
 /// If the script fails.
 pub(crate) fn run(programs: &[Program]) -> Vec<Trace> {
-    if programs.is_empty() {
-        return Vec::new();
-    }
-    let file = Programs::write(programs);
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/otp_model/otp_model.escript");
-    let output = Command::new("escript").arg(script).arg(&file.0).output().expect("escript runs");
-    let text = String::from_utf8(output.stdout).expect("text");
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "the script failed: {errors}\n{text}");
-    let traces: Vec<Trace> = text.split_terminator("done\n").map(read_trace).collect();
-    assert_eq!(traces.len(), programs.len(), "a trace for each program: {errors}");
-    traces
-}
-
-/// A file of programs, which is removed with this.
-struct Programs(PathBuf);
-
-impl Programs {
-    fn write(programs: &[Program]) -> Self {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let name = format!("whitebeam-programs-{}-{number}", std::process::id());
-        let file = Programs(std::env::temp_dir().join(name));
-        let terms: String = programs.iter().map(term).collect();
-        fs::write(&file.0, terms).expect("a file for programs");
-        file
-    }
-}
-
-impl Drop for Programs {
-    fn drop(&mut self) {
-        // A file in the folder for temporary ones harms nobody if it stays.
-        let _ = fs::remove_file(&self.0);
-    }
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/otp_model/otp_model.escript");
+    let script = Script { path, arguments: &[], silence: SILENCE };
+    let terms: Vec<String> = programs.iter().map(term).collect();
+    let traces = script.play(&terms).unwrap_or_else(|failure| panic!("{failure}"));
+    traces.iter().map(|text| read_trace(text)).collect()
 }
 
 fn term(program: &Program) -> String {

@@ -1,61 +1,48 @@
 //! Plays scenarios on Erlang/OTP: one `escript` for many scenarios, which reads them as Erlang's terms from a file
 //! and writes their traces. See `scenarios.escript`.
 
-use std::{
-    fs,
-    path::PathBuf,
-    process::Command,
-    sync::atomic::{AtomicU32, Ordering},
+use std::time::Duration;
+
+use crate::{
+    escript::Script,
+    scenario::Scenario,
+    trace::{System, Trace},
 };
 
-use crate::scenario::Scenario;
-
-/// The release of Erlang/OTP that is installed; `None`: none is.
-pub(crate) fn release() -> Option<String> {
-    let ask = "io:put_chars(erlang:system_info(otp_release)), halt().";
-    let erl = Command::new("erl").args(["-noshell", "-noinput", "-eval", ask]).output().ok()?;
-    let escript = Command::new("escript").output().is_ok();
-    let release = String::from_utf8(erl.stdout).ok()?;
-    (erl.status.success() && escript).then_some(release)
+/// How long the script may take before it gives something up, and how long it may say nothing before it is given up.
+#[derive(Clone, Copy)]
+pub(crate) struct Limits {
+    pub(crate) step: Duration,
+    pub(crate) scenario: Duration,
+    pub(crate) silence: Duration,
 }
+
+/// No machine is so slow.
+pub(crate) const LIMITS: Limits = Limits {
+    step: Duration::from_secs(20),
+    scenario: Duration::from_secs(60),
+    silence: Duration::from_secs(120),
+};
 
 /// The traces of scenarios, in their order.
 ///
 /// # Panics
 /// If the script fails.
-pub(crate) fn play<'a>(scenarios: impl IntoIterator<Item = &'a Scenario>) -> Vec<String> {
-    let scenarios: Vec<String> = scenarios.into_iter().map(|it| format!("{it}\n")).collect();
-    if scenarios.is_empty() {
-        return Vec::new();
-    }
-    let file = File::write(&scenarios.concat());
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/beam/scenarios.escript");
-    let output = Command::new("escript").arg(script).arg(&file.0).output().expect("escript runs");
-    let text = String::from_utf8(output.stdout).expect("text");
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "the script failed: {errors}\n{text}");
-    let traces: Vec<String> = text.split_terminator("done\n").map(str::to_owned).collect();
-    assert_eq!(traces.len(), scenarios.len(), "a trace for each scenario: {errors}");
-    traces
+pub(crate) fn play<'a>(scenarios: impl IntoIterator<Item = &'a Scenario>) -> Vec<Trace> {
+    let terms: Vec<String> = scenarios.into_iter().map(|it| format!("{it}\n")).collect();
+    let traces = play_terms(&terms, LIMITS).unwrap_or_else(|failure| panic!("{failure}"));
+    traces.into_iter().map(|text| Trace { system: System::Otp, text }).collect()
 }
 
-/// A file of scenarios, which is removed with this.
-struct File(PathBuf);
-
-impl File {
-    fn write(text: &str) -> Self {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let name = format!("whitebeam-scenarios-{}-{number}", std::process::id());
-        let file = File(std::env::temp_dir().join(name));
-        fs::write(&file.0, text).expect("a file for scenarios");
-        file
-    }
-}
-
-impl Drop for File {
-    fn drop(&mut self) {
-        // A file in the folder for temporary ones harms nobody if it stays.
-        let _ = fs::remove_file(&self.0);
-    }
+/// The same of scenarios that are Erlang's terms.
+///
+/// # Errors
+/// The script fails, or had to be killed.
+pub(crate) fn play_terms(terms: &[String], limits: Limits) -> Result<Vec<String>, String> {
+    let script = Script {
+        path: concat!(env!("CARGO_MANIFEST_DIR"), "/tests/beam/scenarios.escript"),
+        arguments: &[limits.step, limits.scenario].map(|limit| limit.as_millis().to_string()),
+        silence: limits.silence,
+    };
+    script.play(terms)
 }

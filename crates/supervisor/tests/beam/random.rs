@@ -1,4 +1,4 @@
-//! The scenario of a seed, and those that are smaller than one.
+//! The scenario of a seed.
 //!
 //! Rules, so that each scenario comes to an end, and what it asks for is defined on both systems:
 //! * Who hangs has a short time, and the supervisors above it all the time: one that is killed would leave it
@@ -72,31 +72,6 @@ impl Scenario {
             }
         }
         scenario
-    }
-
-    /// The scenarios with one step less, or one node with all below it and the steps that name them.
-    pub(crate) fn smaller(&self) -> Vec<Scenario> {
-        let without_step = (0..self.steps.len()).map(|without| {
-            let mut smaller = self.clone();
-            smaller.steps.remove(without);
-            smaller
-        });
-        let can_go = |node: &&Node| {
-            node.parent.is_some_and(|parent| node.is_spare || self.children(parent).count() > 1)
-        };
-        let without_node = self.nodes.iter().filter(can_go).map(|node| {
-            let mut smaller = self.clone();
-            smaller.nodes.retain(|other| !self.is_below(other.id, node.id));
-            smaller.steps.retain(|step| step.nodes().iter().all(|id| !self.is_below(*id, node.id)));
-            smaller
-        });
-        let simpler =
-            (0..self.nodes.len()).filter(|at| !self.nodes[*at].starts.is_empty()).map(|at| {
-                let mut smaller = self.clone();
-                smaller.nodes[at].starts.pop();
-                smaller
-            });
-        without_step.chain(without_node).chain(simpler).collect()
     }
 }
 
@@ -341,23 +316,6 @@ impl Reason {
         match self {
             Reason::Panic | Reason::Kill => Reason::Boom,
             other => other,
-        }
-    }
-}
-
-impl Step {
-    /// Whom it names.
-    fn nodes(self) -> Vec<Id> {
-        match self {
-            Step::Ends(id, _) | Step::Exit(id, _) | Step::Stop(id, _) | Step::StartChild(id) => {
-                vec![id]
-            }
-            Step::TerminateChild(of, id)
-            | Step::RestartChild(of, id)
-            | Step::DeleteChild(of, id)
-            | Step::GetChildspec(of, id) => vec![of, id],
-            Step::CountChildren(of) => vec![of],
-            Step::Release => Vec::new(),
         }
     }
 }

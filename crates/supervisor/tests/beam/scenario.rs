@@ -158,6 +158,19 @@ impl Scenario {
             Step::Stop(..) | Step::GetChildspec(..) | Step::CountChildren(_) => false,
         }
     }
+
+    /// The supervisor that answers a step's request.
+    pub(crate) fn asked(&self, step: Step) -> Option<Id> {
+        match step {
+            Step::StartChild(id) => self.node(id).parent,
+            Step::TerminateChild(of, _)
+            | Step::RestartChild(of, _)
+            | Step::DeleteChild(of, _)
+            | Step::GetChildspec(of, _)
+            | Step::CountChildren(of) => Some(of),
+            Step::Ends(..) | Step::Exit(..) | Step::Stop(..) | Step::Release => None,
+        }
+    }
 }
 
 impl Node {
