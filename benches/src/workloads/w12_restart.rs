@@ -62,7 +62,8 @@ fn once(workers: usize, layout: Layout, are_kept: bool, children: u64) -> Result
     let rt = builder.build().map_err(Failure::library("starting a runtime"))?;
     let tally = Tally::start();
     let line = finish_line::start(&rt);
-    let supervisors = rt.block_on(start(&rt, layout)).map_err(Failure::library("starting"))?;
+    let supervisors =
+        rt.block_on(start(&rt, layout, children)).map_err(Failure::library("starting"))?;
     let mut all = Vec::new();
     for (supervisor, number) in supervisors.iter().cycle().zip(0..children) {
         all.push(supervisor.start_child((number, line.clone())));
@@ -91,8 +92,12 @@ fn once(workers: usize, layout: Layout, are_kept: bool, children: u64) -> Result
     Ok(figure)
 }
 
-/// Starts the supervisors, and gives those that have the children.
-async fn start(rt: &Handle, layout: Layout) -> Result<Vec<DynamicRef<Phoenix>>, StartError> {
+/// Starts the supervisors, and gives those that are to have so many children.
+async fn start(
+    rt: &Handle,
+    layout: Layout,
+    children: u64,
+) -> Result<Vec<DynamicRef<Phoenix>>, StartError> {
     let spec = || DynamicSupervisor::<Phoenix>::new().with_intensity(Intensity::Unlimited);
     match layout {
         Layout::Partitioned(partitions) => {
@@ -100,7 +105,14 @@ async fn start(rt: &Handle, layout: Layout) -> Result<Vec<DynamicRef<Phoenix>>, 
             let root = PartitionSupervisor::new(Partitions::exactly(partitions.get()), each);
             Ok(root.start(rt).await?.iter().cloned().collect())
         }
-        Layout::Flat | Layout::TwoTier(_) => Ok(vec![spec().start(rt).await?]),
+        Layout::TwoTier(count) => {
+            let most = usize::try_from(children).unwrap_or(usize::MAX);
+            let partitions = count
+                .map_or(Partitions::for_children(most), |count| Partitions::exactly(count.get()));
+            let root = spec().partitions(partitions).start(rt).await?;
+            Ok(root.iter().cloned().collect())
+        }
+        Layout::Flat => Ok(vec![spec().start(rt).await?]),
     }
 }
 

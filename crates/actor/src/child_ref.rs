@@ -392,6 +392,10 @@ impl<M> Target for ChildRef<M> {
             At::Slot(_) => self.current().map(|current| current.pid()),
         }
     }
+
+    fn child_tag(&self) -> Option<ChildTag> {
+        self.tag()
+    }
 }
 
 impl<M> From<ActorRef<M>> for ChildRef<M> {

@@ -238,8 +238,9 @@ impl ChildSet {
         ChildKey(place)
     }
 
-    pub(crate) fn live(&self) -> usize {
-        self.live
+    /// Those whose end was not told yet.
+    pub(crate) fn count(&self) -> usize {
+        self.live + self.untold
     }
 
     /// Those that were not counted off.

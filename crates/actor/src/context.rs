@@ -473,10 +473,10 @@ impl<A: Actor> Context<A> {
         }
     }
 
-    /// Children that this process supervises and has not counted off.
+    /// Children that this process supervises and that it was not told the end of.
     pub fn child_count(&self) -> usize {
         // SAFETY: see above the impl: it is read.
-        unsafe { children::look(self.own()) }.map_or(0, |set| set.live())
+        unsafe { children::look(self.own()) }.map_or(0, |set| set.count())
     }
 
     /// The child of this pid, if it is one.

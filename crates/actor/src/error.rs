@@ -45,6 +45,8 @@ pub enum FindError {
         /// Of which type they are.
         found: &'static str,
     },
+    /// It had to be asked for the rest of its handle, and its mailbox is bounded and full.
+    Full,
 }
 
 /// Why a call gave no reply.
@@ -253,6 +255,7 @@ impl fmt::Display for FindError {
             FindError::WrongMessage { expected, found } => {
                 write!(f, "the process takes `{found}`, not `{expected}`")
             }
+            FindError::Full => f.write_str("found, and not asked: the mailbox is full"),
         }
     }
 }

@@ -14,7 +14,7 @@ use whitebeam_sync::{
 };
 
 use crate::{
-    Call, CastWait, Handle, Info, Name, Pid, Reply, SendError, SendFailure,
+    Call, CastWait, ChildTag, Handle, Info, Name, Pid, Reply, SendError, SendFailure,
     bound::{self, Sent, Slot, Told, Wish},
     cast_wait::To,
     cell::{CellPtr, CellRef},
@@ -425,6 +425,11 @@ pub trait Target {
         let _ = names;
         self.target()
     }
+
+    /// Which child this is the address of, over its restarts, if it is one: see [`ChildRef::tag`](crate::ChildRef::tag).
+    fn child_tag(&self) -> Option<ChildTag> {
+        None
+    }
 }
 
 /// The names of the runtime in which a [`Target`] is used.
@@ -487,5 +492,9 @@ impl<T: Target + ?Sized> Target for &T {
     #[inline]
     fn target_in(&self, names: &Lookup<'_>) -> Option<Pid> {
         (**self).target_in(names)
+    }
+
+    fn child_tag(&self) -> Option<ChildTag> {
+        (**self).child_tag()
     }
 }

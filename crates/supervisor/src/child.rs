@@ -4,7 +4,7 @@ mod launch;
 
 use std::{fmt, future::Future, sync::Arc};
 
-use whitebeam_actor::{Actor, ChildRef, ChildTag, ExitReason, Handle, Mailbox, SpawnOptions};
+use whitebeam_actor::{Actor, ChildRef, ChildTag, ExitReason, Mailbox, SpawnOptions};
 
 pub(crate) use self::launch::{
     ActorChild, Launch, Launched, Parent, ProcessChild, launch_supervisor,
@@ -168,12 +168,12 @@ impl Spec {
         }
     }
 
-    /// Checks the spec and all below it, before anything is started.
-    pub(crate) fn prepare(&mut self, rt: &Handle) -> Result<(), SpecError> {
+    /// Checks the spec and all below it, before anything is started, for a runtime with so many workers.
+    pub(crate) fn prepare(&mut self, workers: usize) -> Result<(), SpecError> {
         if let Id::Address(_) = self.id.0 {
             return Err(SpecError::AddressAsId);
         }
-        self.launch.prepare(&self.id, self.restart, rt)
+        self.launch.prepare(&self.id, self.restart, workers)
     }
 }
 

@@ -118,7 +118,7 @@ impl<A: Actor> DynamicSupervisor<A> {
     /// for what is the same for all children, which then is not kept for each. OTP's start arguments of a
     /// `simple_one_for_one` supervisor, Elixir's `extra_arguments`.
     ///
-    /// It runs in the supervisor. A panic in it is a failed start; in a restart it ends the supervisor.
+    /// It runs in the supervisor. A panic in it is a failed start, that of a restart as well: it counts, and is tried again.
     ///
     /// ```
     /// # use std::sync::Arc;
@@ -161,7 +161,10 @@ impl<A: Actor> DynamicSupervisor<A> {
 
     /// All children are significant: whether the supervisor ends, with `Shutdown`, when one has ended by itself and is
     /// not restarted, or when the last one has. Not for permanent ones:
-    /// [`SpecError::Significant`]. Partitions each end for themselves.
+    /// [`SpecError::Significant`]. A child has left when it had started. The last one may leave while others are in
+    /// their first starts: then the supervisor ends if these fail.
+    ///
+    /// Partitions each end for themselves, and are restarted, without children, by the supervisor above them.
     #[must_use]
     pub fn auto_shutdown(mut self, auto_shutdown: AutoShutdown) -> Self {
         self.template.auto_shutdown = auto_shutdown;
@@ -177,7 +180,8 @@ impl<A: Actor> DynamicSupervisor<A> {
     }
 
     /// How the process of each child is started. A name can be had by one at a time: the start of a second child is
-    /// [`StartError::NameTaken`](whitebeam_actor::StartError::NameTaken).
+    /// [`StartError::NameTaken`](whitebeam_actor::StartError::NameTaken); a restart that finds it taken has failed, and is
+    /// tried again.
     #[must_use]
     pub fn child_options(mut self, options: SpawnOptions) -> Self {
         self.template.options = options;

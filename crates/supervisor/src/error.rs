@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt, sync::Arc};
 
-use whitebeam_actor::{CallError, CallPath, ExitReason, StartError};
+use whitebeam_actor::{CallError, CallPath, ExitReason, FindError, StartError};
 
 use crate::{AutoShutdown, ChildId, Restart, partitions};
 
@@ -267,6 +267,15 @@ impl Error for ResizeError {
             ResizeError::Supervisor(error) => error.source(),
             ResizeError::TooMany { .. } => None,
         }
+    }
+}
+
+/// Why a supervisor that was found did not say what its handle needs.
+pub(crate) fn not_found(error: CallError) -> FindError {
+    match error {
+        CallError::Full => FindError::Full,
+        // It has ended meanwhile.
+        _ => FindError::NoProc,
     }
 }
 

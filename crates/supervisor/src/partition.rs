@@ -28,10 +28,11 @@ use crate::{
 ///
 /// A caller finds the partition of its key in a shared table ([`PartitionRef::of`]), without asking
 /// the supervisor. A partition that ends is restarted on its own, as its spec says, and its handle goes
-/// on.
+/// on. A restart that fails counts, and is tried again.
 ///
 /// Partitions start side by side, so they must not need each other in their `init`. If one fails, the
-/// others are stopped and the start fails with [`ChildFailed`](crate::ChildFailed). They stop side by
+/// others are stopped and the start fails with [`ChildFailed`](crate::ChildFailed); one whose `init` answers `Ignore` is
+/// left without a process, and its keys lead to nobody. They stop side by
 /// side as well: with each its shutdown time, the whole takes as long as the longest.
 ///
 /// ```
@@ -107,7 +108,7 @@ impl<H: Clone + Send + Sync + 'static> PartitionSupervisor<H> {
     /// Starts it; ready when all partitions have started.
     pub fn start(self, rt: &Handle) -> StartTree<PartitionRef<H>> {
         let table = Arc::new(Table::new());
-        let tree = match build(self.partitions, &*self.make, self.intensity, &table, rt) {
+        let tree = match build(self.partitions, &*self.make, self.intensity, &table, rt.workers()) {
             Ok(tree) => tree,
             Err(error) => return StartTree::failed(error),
         };
@@ -124,8 +125,13 @@ impl<H: Clone + Send + Sync + 'static> PartitionSupervisor<H> {
     /// ends.
     pub fn start_link<C: Actor>(self, cx: &mut Context<C>) -> StartTree<PartitionRef<H>> {
         let table = Arc::new(Table::new());
-        let tree = match build(self.partitions, &*self.make, self.intensity, &table, &cx.runtime())
-        {
+        let tree = match build(
+            self.partitions,
+            &*self.make,
+            self.intensity,
+            &table,
+            cx.runtime().workers(),
+        ) {
             Ok(tree) => tree,
             Err(error) => return StartTree::failed(error),
         };
@@ -145,13 +151,13 @@ fn build<H>(
     make: &(dyn Fn(usize) -> Child<H> + Send),
     intensity: Intensity,
     table: &Arc<Table<H>>,
-    rt: &Handle,
+    workers: usize,
 ) -> Result<Arc<Tree>, SpecError>
 where
     H: Clone + Send + Sync + 'static,
 {
     intensity.check()?;
-    let count = partitions.count(rt.workers())?;
+    let count = partitions.count(workers)?;
     let mut handles = Vec::with_capacity(count);
     let mut specs = Vec::with_capacity(count);
     for index in 0..count {
@@ -164,7 +170,7 @@ where
                 auto_shutdown: AutoShutdown::Never,
             });
         }
-        spec.prepare(rt)?;
+        spec.prepare(workers)?;
         handles.push(child.handle().clone());
         specs.push(child.spec);
     }
@@ -199,9 +205,9 @@ struct NestedPartitions<H> {
 }
 
 impl<H: Clone + Send + Sync + 'static> Launch for NestedPartitions<H> {
-    fn prepare(&mut self, _: &ChildId, _: Restart, rt: &Handle) -> Result<(), SpecError> {
+    fn prepare(&mut self, _: &ChildId, _: Restart, workers: usize) -> Result<(), SpecError> {
         if let Some(make) = self.make.take() {
-            self.tree = Some(build(self.partitions, &*make, self.intensity, &self.table, rt)?);
+            self.tree = Some(build(self.partitions, &*make, self.intensity, &self.table, workers)?);
         }
         Ok(())
     }

@@ -2,7 +2,9 @@
 
 use std::{fmt, hash::Hash};
 
-use whitebeam_actor::{Actor, Context, Handle, Info, Pid, SpawnOptions, Start, StartError, Target};
+use whitebeam_actor::{
+    Actor, ChildTag, Context, Handle, Info, Pid, SpawnOptions, Start, StartError, Target,
+};
 
 use crate::{
     Any, Child, ChildId, DynamicRef, DynamicSupervisor, Intensity, Nested, PartitionRef,
@@ -70,7 +72,8 @@ impl<A: Sort> Nested for PartitionedDynamic<A> {
 }
 
 impl<A: Actor> PartitionedRef<A> {
-    /// Starts a child in the partition of `key`, see [`DynamicRef::start_child`].
+    /// Starts a child in the partition of `key`, see [`DynamicRef::start_child`]. Before the partitions are there:
+    /// `Restarting`.
     pub fn start_child<K: Hash + ?Sized>(&self, key: &K, args: A::Args) -> Start<A::Msg> {
         match self.partitions.get(key) {
             Some(partition) => partition.start_child(args),
@@ -94,7 +97,8 @@ impl PartitionedRef<Any> {
 }
 
 impl<A: Sort> PartitionedRef<A> {
-    /// The supervisor that the children of `key` are under.
+    /// The supervisor that the children of `key` are under. Before the start it is nobody: `NoSupervisor` for who asks it,
+    /// also later.
     pub fn partition<K: Hash + ?Sized>(&self, key: &K) -> DynamicRef<A> {
         self.partitions.get(key).cloned().unwrap_or_else(DynamicRef::nobody)
     }
@@ -134,6 +138,10 @@ impl<A: Sort> Target for PartitionedRef<A> {
     /// The pid of the upper supervisor.
     fn target(&self) -> Option<Pid> {
         self.partitions.target()
+    }
+
+    fn child_tag(&self) -> Option<ChildTag> {
+        self.partitions.child_tag()
     }
 }
 

@@ -249,7 +249,7 @@ impl Supervisor {
     /// | `Exit(reason)` | a child did not start: `reason.downcast_ref::<FailedToStart>()` says which and why. Or the supervisor was ended meanwhile |
     pub fn start(mut self, rt: &Handle) -> StartTree<SupervisorRef> {
         let options = std::mem::take(&mut self.options);
-        let tree = match self.into_tree(rt) {
+        let tree = match self.into_tree(rt.workers()) {
             Ok(tree) => tree,
             Err(error) => return StartTree::failed(error),
         };
@@ -289,7 +289,7 @@ impl Supervisor {
     /// ```
     pub fn start_link<C: Actor>(mut self, cx: &mut Context<C>) -> StartTree<SupervisorRef> {
         let options = std::mem::take(&mut self.options);
-        let tree = match self.into_tree(&cx.runtime()) {
+        let tree = match self.into_tree(cx.runtime().workers()) {
             Ok(tree) => tree,
             Err(error) => return StartTree::failed(error),
         };
@@ -297,12 +297,12 @@ impl Supervisor {
     }
 
     /// Checks it and all below it.
-    fn into_tree(self, rt: &Handle) -> Result<Arc<Tree>, SpecError> {
+    fn into_tree(self, workers: usize) -> Result<Arc<Tree>, SpecError> {
         self.intensity.check()?;
         let mut ids = HashSet::with_capacity(self.children.len());
         let mut children = Vec::with_capacity(self.children.len());
         for mut spec in self.children {
-            check(&mut spec, self.auto_shutdown, rt)?;
+            check(&mut spec, self.auto_shutdown, workers)?;
             if !ids.insert(spec.id.clone()) {
                 return Err(SpecError::DuplicateId(spec.id));
             }
@@ -337,12 +337,12 @@ async fn ready(start: Start<Request>, started: Answered<()>) -> Result<Superviso
 }
 
 /// Checks the spec of a child of a supervisor with this auto shutdown.
-fn check(spec: &mut Spec, auto_shutdown: AutoShutdown, rt: &Handle) -> Result<(), SpecError> {
+fn check(spec: &mut Spec, auto_shutdown: AutoShutdown, workers: usize) -> Result<(), SpecError> {
     let (id, restart) = (&spec.id, spec.restart);
     if spec.significant && (restart == Restart::Permanent || auto_shutdown == AutoShutdown::Never) {
         return Err(SpecError::Significant { id: id.clone(), restart, auto_shutdown });
     }
-    spec.prepare(rt)
+    spec.prepare(workers)
 }
 
 impl Default for Supervisor {

@@ -5,11 +5,19 @@ use crate::{Actor, ChildKey, Pid, cell::bit, children};
 
 // For the `unsafe` blocks see above `impl Context` in the parent.
 impl<A: Actor> Context<A> {
-    /// All children that were not counted off, by their places. Takes time by the most children there were at once.
-    pub fn children(&self) -> impl Iterator<Item = (ChildKey, Pid)> + '_ {
-        // SAFETY: see above the impl: it is read, and the context is borrowed meanwhile.
+    /// All children that have not ended, as far as this process has heard, by their places: of those that have ended at
+    /// the same moment none, though all but the first are [counted](Self::child_count) when it is told of that one. Takes
+    /// time by the most children there were at once.
+    pub fn children(&self) -> Vec<(ChildKey, Pid)> {
+        self.first_children(usize::MAX)
+    }
+
+    /// The first `most` of all [`children`](Self::children).
+    pub fn first_children(&self, most: usize) -> Vec<(ChildKey, Pid)> {
+        // SAFETY: see above the impl: it is read.
         let set = unsafe { children::look(self.own()) };
-        set.into_iter().flat_map(|set| set.all()).map(|(key, child)| (key, child.pid()))
+        let all = set.into_iter().flat_map(|set| set.all());
+        all.take(most).map(|(key, child)| (key, child.pid())).collect()
     }
 
     /// Whether a child's `init` is not done. It may still say so for a moment when who waits for the start has been

@@ -266,9 +266,11 @@ fn ends_wait_while_a_handler_is_suspended() {
                 told.send(Event::Note(1));
                 let _ = gate.await;
                 // They are counted off in the midst of a handler, and not told.
-                while cx.child_count() > 0 {
+                while !cx.children().is_empty() {
                     clock.sleep(Duration::from_millis(1)).await;
                 }
+                // And count until they are.
+                assert_eq!(cx.child_count(), 3);
                 told.send(Event::Note(0));
                 Ok(())
             }

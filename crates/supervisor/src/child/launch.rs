@@ -4,8 +4,8 @@ use std::{future::Future, pin::Pin, sync::Arc};
 
 use parking_lot::Mutex;
 use whitebeam_actor::{
-    Actor, ActorRef, ChildKey, ChildRef, ChildSlot, ChildTag, Context, ExitReason, Handle, Mailbox,
-    Reply, SpawnOptions, Start, StartError, StartInfo, StartReply, oneshot,
+    Actor, ActorRef, ChildKey, ChildRef, ChildSlot, ChildTag, Context, ExitReason, Mailbox, Reply,
+    SpawnOptions, Start, StartError, StartInfo, StartReply, oneshot,
 };
 
 use crate::{
@@ -77,8 +77,8 @@ impl Launched {
 
 /// Starts the incarnations of one child.
 pub(crate) trait Launch: Send {
-    /// Checks the spec and all below it, before anything is started.
-    fn prepare(&mut self, id: &ChildId, restart: Restart, rt: &Handle) -> Result<(), SpecError>;
+    /// Checks the spec and all below it, before anything is started, for a runtime with so many workers.
+    fn prepare(&mut self, id: &ChildId, restart: Restart, workers: usize) -> Result<(), SpecError>;
 
     /// Starts the next incarnation as a child of `parent`; from now on the handle leads to it.
     fn launch(
@@ -116,7 +116,7 @@ impl Default for Box<dyn Launch> {
 struct Nobody;
 
 impl Launch for Nobody {
-    fn prepare(&mut self, _: &ChildId, _: Restart, _: &Handle) -> Result<(), SpecError> {
+    fn prepare(&mut self, _: &ChildId, _: Restart, _: usize) -> Result<(), SpecError> {
         Ok(())
     }
 
@@ -185,7 +185,7 @@ impl<A: Actor> ActorChild<A> {
 }
 
 impl<A: Actor> Launch for ActorChild<A> {
-    fn prepare(&mut self, id: &ChildId, restart: Restart, _: &Handle) -> Result<(), SpecError> {
+    fn prepare(&mut self, id: &ChildId, restart: Restart, _: usize) -> Result<(), SpecError> {
         match &self.fault {
             Some(fault) => Err(fault.clone()),
             None if self.once && restart != Restart::Temporary => {
@@ -252,7 +252,7 @@ where
     F: Fn(Mailbox<M>) -> Fut + Send + 'static,
     Fut: Future<Output = Result<(), ExitReason>> + Send + 'static,
 {
-    fn prepare(&mut self, _: &ChildId, _: Restart, _: &Handle) -> Result<(), SpecError> {
+    fn prepare(&mut self, _: &ChildId, _: Restart, _: usize) -> Result<(), SpecError> {
         Ok(())
     }
 

@@ -10,8 +10,8 @@ use std::{
 };
 
 use whitebeam_actor::{
-    Actor, ActorRef, Call, ChildRef, FindError, Handle, Info, Pid, Reply, SendFailure, Start,
-    StartError, Target, oneshot,
+    Actor, ActorRef, Call, ChildRef, ChildTag, FindError, Handle, Info, Pid, Reply, SendFailure,
+    Start, StartError, Target, oneshot,
 };
 use whitebeam_sync::shim::atomic::{AtomicUsize, Ordering};
 
@@ -19,18 +19,18 @@ use super::{
     any::Any,
     mixed::{AnyRequest, Wanted, outcome_of},
     process::{Request, Wanted as WantedOf},
-    sort::{Admin, Sort},
+    sort::{Admin, Sort, Whom},
 };
 use crate::{
     AutoShutdown, Child, ChildCounts, ChildEntry, ChildError, ChildSpec, SpecError, StartTree,
-    TreeWalk, child::Spec, guard::Guarded,
+    TreeWalk, child::Spec, error::not_found, guard::Guarded,
 };
 
 /// Talks to a dynamic supervisor. Cheap to clone; one of a supervisor that is itself a child goes on
 /// over its restarts, whose children are new ones.
 ///
-/// Children have no ids: they are named by their pids, or by what has one. What is answered, by what becomes of the
-/// child:
+/// Children have no ids: they are named by their pids, or by what has one; those of any kinds by their addresses, which
+/// mean the child whichever its process is. What is answered, by what becomes of the child:
 ///
 /// | | starts, runs | is being restarted | has ended, unknown |
 /// | --- | --- | --- | --- |
@@ -38,7 +38,8 @@ use crate::{
 /// | `get_childspec` | tells | tells; also by the pid that it had | `NotFound` |
 /// | `which_children` | `Running` | `Restarting` | leaves it out |
 ///
-/// It is being restarted while the `init` of a restart is under way.
+/// It is being restarted while the `init` of a restart is under way, and while a restart is tried again for which no
+/// process could be made: its name was taken, its arguments could not be made, or there is no room for another process.
 pub struct DynamicRef<A: Sort = Any> {
     at: ChildRef<A::Request>,
     count: Count,
@@ -93,6 +94,9 @@ impl<A: Actor> DynamicRef<A> {
     /// | `Exit(reason)` | `init` failed, or the supervisor stopped meanwhile |
     /// | `NoSupervisor` | the supervisor has ended |
     /// | `Restarting` | it is being restarted, or not started yet |
+    /// | `Full` | its mailbox is bounded and full |
+    /// | `NameTaken(pid)` | the name that is given to each child is another's |
+    /// | `TableFull`, `ShuttingDown` | the runtime takes no more processes |
     /// | `Timeout` | no answer came in the time that was given: the child may start yet |
     ///
     /// After any other error there is no such child, and nothing of it is kept.
@@ -166,11 +170,9 @@ impl DynamicRef<Any> {
             let auto_shutdown = AutoShutdown::Never;
             return Err(SpecError::Significant { id: id.clone(), restart, auto_shutdown });
         }
-        match self.at.current() {
-            Some(supervisor) => spec.launch.prepare(id, restart, &supervisor.runtime()),
-            // It will not be asked either.
-            None => Ok(()),
-        }
+        // Without a supervisor nobody will be asked, and how many partitions there would be does not matter.
+        let workers = self.at.current().map_or(1, |supervisor| supervisor.runtime().workers());
+        spec.launch.prepare(id, restart, workers)
     }
 }
 
@@ -188,11 +190,11 @@ impl<A: Sort> DynamicRef<A> {
     ///
     /// # Errors
     /// `NoProc` if there is no such process, or it ends meanwhile; `WrongMessage` if it is no dynamic supervisor of such
-    /// children.
+    /// children; `Full` if its mailbox is bounded and full.
     pub async fn find(rt: &Handle, supervisor: impl Target) -> Result<Self, FindError> {
         let at: ChildRef<A::Request> = rt.find::<A::Request>(supervisor)?.into();
         let count = at.call(|reply| Admin::Count(reply).into()).no_timeout().await;
-        Ok(DynamicRef::new(at, count.map_err(|_| FindError::NoProc)?))
+        Ok(DynamicRef::new(at, count.map_err(not_found)?))
     }
 
     /// Stops a child as its supervisor, or its spec, says, and waits until it has ended. It is not
@@ -203,7 +205,7 @@ impl<A: Sort> DynamicRef<A> {
     /// cannot be asked.
     pub fn terminate_child(&self, child: impl Target) -> TerminateChild {
         let call =
-            self.pid_of(&child).map(|pid| self.ask(|reply| Admin::Terminate(pid, reply)).owned());
+            self.whom(child).map(|whom| self.ask(|reply| Admin::Terminate(whom, reply)).owned());
         TerminateChild(Box::pin(async move {
             match call {
                 Some(call) => call.await?,
@@ -235,9 +237,8 @@ impl<A: Sort> DynamicRef<A> {
     /// # Errors
     /// `NotFound`; or the supervisor could not be asked.
     pub async fn get_childspec(&self, child: impl Target) -> Result<ChildSpec, ChildError> {
-        let pid = self.pid_of(&child).ok_or(ChildError::NotFound)?;
-        drop(child);
-        self.ask(|reply| Admin::GetChildspec(pid, reply)).await?
+        let whom = self.whom(child).ok_or(ChildError::NotFound)?;
+        self.ask(|reply| Admin::GetChildspec(whom, reply)).await?
     }
 
     /// From now on the supervisor has at most so many children: see
@@ -254,12 +255,14 @@ impl<A: Sort> DynamicRef<A> {
         self.at.call(|reply| f(reply).into()).no_timeout()
     }
 
-    /// A name is one of the supervisor's runtime.
-    fn pid_of(&self, child: impl Target) -> Option<Pid> {
-        match self.at.current() {
+    /// A name is one of the supervisor's runtime. `None`: it is nobody's, and the child has no address.
+    fn whom(&self, child: impl Target) -> Option<Whom> {
+        let tag = child.child_tag();
+        let pid = match self.at.current() {
             Some(supervisor) => supervisor.runtime().pid_of(child),
             None => child.target(),
-        }
+        };
+        (pid.is_some() || tag.is_some()).then_some(Whom { pid, tag })
     }
 
     /// Children now, those that are starting included, as the supervisor last counted. Read without
@@ -321,6 +324,10 @@ impl fmt::Debug for TerminateChild {
 impl<A: Sort> Target for DynamicRef<A> {
     fn target(&self) -> Option<Pid> {
         self.at.target()
+    }
+
+    fn child_tag(&self) -> Option<ChildTag> {
+        self.at.tag()
     }
 }
 

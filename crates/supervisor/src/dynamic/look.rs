@@ -45,10 +45,10 @@ impl<A: Actor> Dynamic<A> {
             restarts: None,
             address: None,
         };
-        looked.children = cx.children().take(most).map(describe).collect();
-        looked.more = cx.child_count() - looked.children.len();
-        looked.more_active = looked.more;
-        if looked.more > 0 {
+        looked.children = cx.first_children(most).into_iter().map(describe).collect();
+        looked.more_active = cx.child_count() - looked.children.len();
+        looked.more = self.len(cx) - looked.children.len();
+        if looked.more_active > 0 {
             looked.more_stop_within = StopTime::of(template.shutdown);
         }
         looked
@@ -59,10 +59,13 @@ impl Mixed {
     /// Takes time by the number of the children.
     pub(super) fn look(&self, most: usize, cx: &Context<Self>) -> Looked {
         let mut looked = Looked::new(NodeKind::Dynamic);
-        for (key, pid) in cx.children() {
-            let Some(spec) = self.spec(key) else { continue };
+        let running = cx.children().into_iter().filter_map(|(key, pid)| {
+            Some((self.spec(key)?, Some(pid), state(self.is_restarting(key, cx))))
+        });
+        let early = self.early_specs().map(|spec| (spec, None, NodeState::Restarting));
+        for (spec, pid, state) in running.chain(early) {
             let is_supervisor = spec.kind == ChildKind::Supervisor;
-            let brief = Brief { is_supervisor, is_active: true, shutdown: spec.shutdown };
+            let brief = Brief { is_supervisor, is_active: pid.is_some(), shutdown: spec.shutdown };
             looked.add(most, brief, || LookedChild {
                 id: None,
                 is_supervisor,
@@ -70,8 +73,8 @@ impl Mixed {
                 restart: spec.restart,
                 shutdown: spec.shutdown,
                 significant: false,
-                state: state(self.is_restarting(key, cx)),
-                pid: Some(pid),
+                state,
+                pid,
                 restarts: None,
                 address: spec.launch.address(),
             });

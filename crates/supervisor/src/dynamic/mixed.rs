@@ -1,23 +1,23 @@
 //! The process behind a dynamic supervisor of children of any kinds.
 //!
 //! # The two reports of a start
-//! A child's start has an outcome, a message that always comes ([`Launched::ready`]), and its process has an end, a
-//! DOWN; in any order, for a nested supervisor has started when its children have. A start has succeeded when its
-//! outcome says so. It has failed when its outcome says so and the process is gone: then who asked is told, and nothing
-//! is kept.
+//! A child's start, the first one or that of a restart, has an outcome, a message that always comes
+//! ([`Launched::ready`]), and its process has an end, a DOWN; in any order, for a nested supervisor has started when its
+//! children have. A start has succeeded when its outcome says so. It has failed when its outcome says so and the process
+//! is gone, or was never made: then who asked is told, and nothing is kept; or it was a restart, and is tried again.
 //!
 //! ```text
-//!             DOWN
+//!             DOWN, or no process
 //!   Starting ──────▶ (early) ──Ok──▶ ended: restart, or drop
-//!      │ Ok             └─────Err──▶ dropped
-//!      ├─────▶ Started ──DOWN──▶ restart, or drop
+//!      │ Ok             └─────Err──▶ failed: drop, or restart
+//!      ├─────▶ Started ──DOWN──▶ ended
 //!      │ Err
-//!      └─────▶ Failed ──DOWN──▶ dropped
+//!      └─────▶ Failed ──DOWN──▶ failed
 //! ```
 //!
 //! # What is kept per child
 //! Its spec, at the place that the runtime gave it ([`ChildKey::index`]). That of a child whose end came before its
-//! outcome is kept aside: its place may be another's.
+//! outcome is kept aside, by the number of the start: its place may be another's.
 //!
 //! Beside this the rules are those of `process.rs`.
 #![expect(
@@ -26,7 +26,10 @@
     reason = "named by the hidden items of a sealed trait"
 )]
 
-use std::{collections::BTreeMap, mem};
+mod ends;
+mod requests;
+
+use std::collections::BTreeMap;
 
 use whitebeam_actor::{
     Actor, CallError, ChildDown, ChildKey, Context, ExitReason, Pid, Reply, StartError, StartInfo,
@@ -38,10 +41,10 @@ use super::{
     kept::{Kept, KeptTable},
     serial::Serial,
     sort::{Admin, Settings},
-    stops::Stops,
+    stops::{Stop, Stops},
 };
 use crate::{
-    ChildCounts, ChildEntry, ChildError, ChildId, ChildKind, ChildSpec, ChildState, Shutdown,
+    Shutdown,
     child::{Launched, Parent, Spec},
     guard::{self, Guarded},
     intensity::History,
@@ -56,8 +59,8 @@ pub struct Wanted(pub(super) Box<Spec>, pub(super) Reply<Outcome>);
 /// What a supervisor is asked.
 pub enum AnyRequest {
     Start(Wanted),
-    /// How the start of this number came out.
-    Started(u64, ChildKey, Outcome),
+    /// How the start of this number came out, and where its process was.
+    Started(u64, Option<ChildKey>, Outcome),
     Admin(Admin),
     /// A serial start is over.
     Next,
@@ -95,19 +98,20 @@ struct Held {
     phase: Phase,
 }
 
-/// What is known of a child's first start.
+/// What is known of a child's last start. Who asked for it is there if it was its first.
 enum Phase {
-    Starting(Reply<Outcome>),
-    Failed(Reply<Outcome>, StartError),
+    Starting(Option<Reply<Outcome>>),
+    Failed(Option<Reply<Outcome>>, StartError),
     Started,
 }
 
-/// A child whose end came before the outcome of its first start.
+/// A child without a process, before the outcome of its start.
 struct Early {
     entry: Entry,
-    down: ChildDown,
-    /// It was being stopped.
-    was_told: bool,
+    /// Its end; `None`: no process was made.
+    down: Option<ChildDown>,
+    /// It was, or is, to be stopped.
+    stop: Option<Stop>,
 }
 
 /// The supervisor's state.
@@ -163,26 +167,25 @@ impl Actor for Mixed {
             }
             AnyRequest::Started(run, key, outcome) => self.started(run, key, outcome, cx),
             AnyRequest::Admin(admin) => self.answer(admin, cx),
-            AnyRequest::TimeOver(key, pid) => {
-                if cx.child_pid(key) == Some(pid) {
-                    cx.exit(pid, ExitReason::Kill);
-                }
-            }
+            AnyRequest::TimeOver(key, pid) => Stops::time_over(key, pid, cx),
             AnyRequest::Exit => {}
         }
         Ok(())
     }
 
     async fn terminate(&mut self, _reason: &ExitReason, cx: &mut Context<Self>) {
-        let ways = cx.children().filter_map(|(key, _)| Some((key, self.spec(key)?.shutdown)));
+        let children = cx.children().into_iter();
+        let ways = children.filter_map(|(key, _)| Some((key, self.spec(key)?.shutdown)));
         let ways: Vec<(ChildKey, Shutdown)> = ways.collect();
         stop_all(ways, cx).await;
         self.count.0.set(0);
         self.stops.end_all();
+        self.early.values_mut().filter_map(|early| early.stop.take()).for_each(Stop::done);
     }
 }
 
 impl Mixed {
+    /// The first start of a child.
     fn begin(&mut self, Wanted(mut spec, reply): Wanted, cx: &mut Context<Self>) {
         if self.len(cx) >= self.settings.max_children {
             drop(Guarded::new(spec));
@@ -198,9 +201,9 @@ impl Mixed {
             return cx.runtime().spawn_task(told).detach();
         };
         let run = self.runs;
-        let with = Held { spec: Guarded::new(spec), run, phase: Phase::Starting(reply) };
+        let with = Held { spec: Guarded::new(spec), run, phase: Phase::Starting(Some(reply)) };
         self.children.put(key, Kept::new(with, last));
-        cx.pipe(launched.ready, move |outcome| AnyRequest::Started(run, key, outcome));
+        cx.pipe(launched.ready, move |outcome| AnyRequest::Started(run, Some(key), outcome));
     }
 
     fn launch(
@@ -220,95 +223,9 @@ impl Mixed {
         let Some(Wanted(spec, reply)) = self.serial.next() else { return };
         let (started, answer) = oneshot();
         self.begin(Wanted(spec, started), cx);
-        let me = cx.me();
-        cx.runtime()
-            .spawn_task(async move {
-                reply.send(outcome_of(answer.await));
-                // Refused only by a supervisor that has ended, which takes no next one.
-                let _ = me.cast(AnyRequest::Next);
-            })
-            .detach();
-    }
-
-    /// The outcome of a first start.
-    fn started(&mut self, run: u64, key: ChildKey, outcome: Outcome, cx: &mut Context<Self>) {
-        if let Some(Early { mut entry, down, was_told }) = self.early.remove(&run) {
-            let phase = mem::replace(&mut entry.with.phase, Phase::Started);
-            if outcome.is_ok() && !was_told {
-                self.ended(entry, down, cx);
-            }
-            self.recount(cx);
-            if let Phase::Starting(reply) = phase {
-                reply.send(outcome);
-            }
-            return;
-        }
-        let Some(Kept { with: held, .. }) = self.children.get_mut(key) else { return };
-        if held.run != run {
-            return;
-        }
-        match (mem::replace(&mut held.phase, Phase::Started), outcome) {
-            (Phase::Starting(reply), Ok(())) => reply.send(Ok(())),
-            (Phase::Starting(reply), Err(error)) => held.phase = Phase::Failed(reply, error),
-            (other, _) => held.phase = other,
-        }
-    }
-
-    fn child_down(&mut self, down: ChildDown, cx: &mut Context<Self>) {
-        let stop = self.stops.end(down.key, cx);
-        let mut failed = None;
-        if let Some(mut entry) = self.children.take(down.key) {
-            match mem::replace(&mut entry.with.phase, Phase::Started) {
-                phase @ Phase::Starting(_) => {
-                    entry.with.phase = phase;
-                    let early = Early { down, was_told: stop.is_some(), entry };
-                    self.early.insert(early.entry.with.run, early);
-                }
-                Phase::Failed(reply, error) => failed = Some((reply, error)),
-                Phase::Started if stop.is_none() => self.ended(entry, down, cx),
-                // With its address, which leads to nobody then.
-                Phase::Started => drop(entry),
-            }
-        }
-        if cx.child_count() == 0 {
-            self.children.clear();
-        }
-        // When it is counted off: who waits may look at the count.
-        self.recount(cx);
-        if let Some((reply, error)) = failed {
-            reply.send(Err(error));
-        }
-        if let Some(stop) = stop {
-            stop.done();
-        }
-    }
-
-    /// A child that had started has ended by itself.
-    fn ended(&mut self, mut entry: Entry, down: ChildDown, cx: &mut Context<Self>) {
-        let Some(spec) = entry.with.spec.get_mut() else { return };
-        if !spec.restart.applies(entry.attempt, &down) {
-            return;
-        }
-        if !self.restarts.allows_at(|| cx.runtime().uptime()) {
-            return cx.stop(ExitReason::Shutdown);
-        }
-        if down.started {
-            entry.last = down.pid;
-        }
-        entry.attempt = entry.attempt.saturating_add(1);
-        let mut info = StartInfo::first();
-        info.attempt = entry.attempt;
-        info.last_exit = Some(down.reason);
-        match self.launch(spec, Some(info), cx).key {
-            Some(key) => {
-                entry.with.run = self.runs;
-                self.children.put(key, entry);
-                self.children.note_restart(key, cx);
-            }
-            // The runtime is shutting down, its process table is full, the name was taken, or the arguments could
-            // not be made: for the supervisor above to see to.
-            None => cx.stop(ExitReason::Shutdown),
-        }
+        // Behind what has come meanwhile; and it is refused by no bound.
+        let told = async move { reply.send(outcome_of(answer.await)) };
+        cx.pipe(told, |()| AnyRequest::Next);
     }
 
     pub(super) fn is_restarting(&self, key: ChildKey, cx: &Context<Self>) -> bool {
@@ -326,76 +243,5 @@ impl Mixed {
 
     fn recount(&self, cx: &Context<Self>) {
         self.count.0.set(self.len(cx));
-    }
-}
-
-impl Mixed {
-    fn answer(&mut self, admin: Admin, cx: &mut Context<Self>) {
-        match admin {
-            Admin::Terminate(pid, reply) => match self.find(pid, cx) {
-                Some((key, pid, shutdown)) => {
-                    let over = AnyRequest::TimeOver(key, pid);
-                    self.stops.begin((key, pid), shutdown, reply, over, cx);
-                }
-                None => reply.send(Err(ChildError::NotFound)),
-            },
-            Admin::WhichChildren(reply) => reply.send(self.which_children(cx)),
-            Admin::CountChildren(reply) => reply.send(self.count_children(cx)),
-            Admin::GetChildspec(pid, reply) => {
-                let found = self.find(pid, cx).and_then(|(key, ..)| self.spec(key));
-                let spec = found.map(|spec| ChildSpec {
-                    id: ChildId::UNDEFINED,
-                    restart: spec.restart,
-                    shutdown: spec.shutdown,
-                    significant: false,
-                    kind: spec.kind,
-                    actor: spec.launch.actor(),
-                });
-                reply.send(spec.ok_or(ChildError::NotFound));
-            }
-            Admin::SetMaxChildren(most, reply) => {
-                self.settings.max_children = most;
-                reply.send(());
-            }
-            Admin::Count(reply) => reply.send(self.count.0.clone()),
-            Admin::Look(most, reply) => reply.send(self.look(most, cx)),
-        }
-    }
-
-    /// The child of this pid; also the one that had it, and whose restart is not done.
-    fn find(&mut self, pid: Pid, cx: &Context<Self>) -> Option<(ChildKey, Pid, Shutdown)> {
-        let key = cx.child_key(pid).or_else(|| self.children.restarting(pid, cx))?;
-        Some((key, cx.child_pid(key)?, self.spec(key)?.shutdown))
-    }
-
-    fn which_children(&self, cx: &Context<Self>) -> Vec<ChildEntry> {
-        let describe = |(key, pid)| {
-            let spec = self.spec(key)?;
-            Some(ChildEntry {
-                id: ChildId::UNDEFINED,
-                state: match self.is_restarting(key, cx) {
-                    true => ChildState::Restarting,
-                    false => ChildState::Running(pid),
-                },
-                kind: spec.kind,
-                actor: spec.launch.actor(),
-            })
-        };
-        cx.children().filter_map(describe).collect()
-    }
-
-    fn count_children(&self, cx: &Context<Self>) -> ChildCounts {
-        let rt = cx.runtime();
-        let mut counts = ChildCounts::default();
-        for (key, pid) in cx.children() {
-            let Some(spec) = self.spec(key) else { continue };
-            counts.specs += 1;
-            counts.active += usize::from(rt.is_alive(pid) && !self.is_restarting(key, cx));
-            match spec.kind {
-                ChildKind::Worker => counts.workers += 1,
-                ChildKind::Supervisor => counts.supervisors += 1,
-            }
-        }
-        counts
     }
 }

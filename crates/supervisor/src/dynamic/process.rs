@@ -3,12 +3,13 @@
 //! # A start
 //! The request carries the caller's reply. It goes on to the child, which answers when its `init` is
 //! done (or is answered for when it fails): the supervisor handles one message per start and waits for
-//! nothing. With serial starts a small task passes the answer on and tells the supervisor to take the
-//! next one.
+//! nothing. With serial starts the answer is passed on beside the mailbox, and then comes the message to take the next
+//! one.
 //!
 //! # What is kept per child
 //! For a temporary one nothing. For one that may be restarted its arguments, the number of its
-//! starts and the pid it had, at the place that the runtime gave it ([`ChildKey::index`]).
+//! starts and the pid it had, at the place that the runtime gave it ([`ChildKey::index`]); aside, while it has no process
+//! since one could not be made for its restart, and that is tried again.
 //!
 //! # No handler is ever suspended
 //! but for `terminate`: so that an exit signal of the parent acts at once, and a child's end is seen
@@ -19,11 +20,13 @@
     reason = "named by the hidden items of a sealed trait"
 )]
 
-use std::{fmt, sync::Arc};
+mod ends;
+mod requests;
+
+use std::{collections::VecDeque, fmt, sync::Arc};
 
 use whitebeam_actor::{
-    Actor, ChildDown, ChildKey, Context, ExitReason, Pid, SpawnOptions, Start, StartError,
-    StartInfo, StartReply, oneshot,
+    Actor, ChildKey, Context, ExitReason, Pid, SpawnOptions, Start, StartError, StartReply, oneshot,
 };
 
 use super::{
@@ -34,8 +37,7 @@ use super::{
     stops::Stops,
 };
 use crate::{
-    AutoShutdown, ChildCounts, ChildEntry, ChildError, ChildId, ChildKind, ChildSpec, ChildState,
-    Restart, Shutdown, SpecError,
+    AutoShutdown, ChildId, ChildKind, ChildSpec, Restart, Shutdown, SpecError,
     guard::{self, Guarded},
     intensity::History,
 };
@@ -123,6 +125,8 @@ pub enum Request<A: Actor> {
     Admin(Admin),
     /// The `init` of a serial start is over.
     Next,
+    /// A restart for which no process was made is to be tried again.
+    TryAgain,
     /// A child that is being stopped has had its time.
     TimeOver(ChildKey, Pid),
     /// A stranger's exit signal.
@@ -135,13 +139,21 @@ impl<A: Actor> From<Admin> for Request<A> {
     }
 }
 
+/// A child of which something is kept.
+type OneKept<A> = Kept<Guarded<<A as Actor>::Args>>;
+
 /// The supervisor's state.
 pub struct Dynamic<A: Actor> {
     pub(super) template: Template<A>,
     settings: Settings,
     pub(super) kept: KeptTable<Guarded<A::Args>>,
+    /// Children without a process, whose restarts are to be tried again, with the reasons why they have none. For each
+    /// that was ever put here one [`Request::TryAgain`] comes.
+    pub(super) waiting: VecDeque<(OneKept<A>, ExitReason)>,
     stops: Stops,
     restarts: History,
+    /// Of the children that had started, the last one that has ended did so by itself and for good.
+    has_left: bool,
     serial: Serial<Wanted<A>>,
     count: CountGuard,
 }
@@ -161,7 +173,9 @@ impl<A: Actor> Actor for Dynamic<A> {
             template,
             settings,
             kept: KeptTable::new(),
+            waiting: VecDeque::new(),
             stops: Stops::default(),
+            has_left: false,
             serial: Serial::new(),
             count: CountGuard(count),
         })
@@ -191,12 +205,9 @@ impl<A: Actor> Actor for Dynamic<A> {
                 self.serial.done();
                 self.next_serial(cx);
             }
+            Request::TryAgain => self.try_again(cx),
             Request::Admin(admin) => self.answer(admin, cx),
-            Request::TimeOver(key, pid) => {
-                if cx.child_pid(key) == Some(pid) {
-                    cx.exit(pid, ExitReason::Kill);
-                }
-            }
+            Request::TimeOver(key, pid) => Stops::time_over(key, pid, cx),
             Request::Exit => {}
         }
         Ok(())
@@ -205,7 +216,7 @@ impl<A: Actor> Actor for Dynamic<A> {
     async fn terminate(&mut self, _reason: &ExitReason, cx: &mut Context<Self>) {
         let _ = cx.stop_children(self.template.shutdown.into()).await;
         // As in `child_down`.
-        self.count.0.set(cx.child_count());
+        self.count.0.set(0);
         self.stops.end_all();
     }
 }
@@ -213,7 +224,7 @@ impl<A: Actor> Actor for Dynamic<A> {
 impl<A: Actor> Dynamic<A> {
     #[inline]
     fn start(&mut self, args: A::Args, ack: StartReply<A::Msg>, cx: &mut Context<Self>) {
-        if cx.child_count() >= self.settings.max_children {
+        if self.len(cx) >= self.settings.max_children {
             drop(Guarded::new(args));
             return ack.send(Err(StartError::MaxChildren));
         }
@@ -229,7 +240,7 @@ impl<A: Actor> Dynamic<A> {
             Err(panic) => return ack.send(Err(StartError::Exit(panic))),
         };
         // Before it can run: who is told that it has started may look at the count.
-        self.count.0.set(cx.child_count() + 1);
+        self.count.0.set(self.len(cx) + 1);
         let options = self.template.options.clone();
         let spawned = guard::call(|| cx.spawn_child::<A>(args, options, None, Some(ack)));
         match spawned {
@@ -238,7 +249,7 @@ impl<A: Actor> Dynamic<A> {
                     self.kept.put(key, Kept::new(args, child.pid()));
                 }
             }
-            _ => self.count.0.set(cx.child_count()),
+            _ => self.count.0.set(self.len(cx)),
         }
     }
 
@@ -255,147 +266,13 @@ impl<A: Actor> Dynamic<A> {
         let Some((args, ack)) = self.serial.next() else { return };
         let (started, answer) = oneshot();
         self.start(args, started, cx);
-        let me = cx.me();
-        cx.runtime()
-            .spawn_task(async move {
-                ack.send(Start::answered(answer).await);
-                // Refused only by a supervisor that has ended, which takes no next one.
-                let _ = me.cast(Request::Next);
-            })
-            .detach();
+        // Behind what has come meanwhile; and it is refused by no bound.
+        cx.pipe(async move { ack.send(Start::answered(answer).await) }, |()| Request::Next);
     }
 
-    fn child_down(&mut self, down: ChildDown, cx: &mut Context<Self>) {
-        let kept = self.kept.take(down.key);
-        let ended = self.stops.end(down.key, cx);
-        if ended.is_none() {
-            match kept {
-                Some(kept) if self.template.restart.applies(kept.attempt, &down) => {
-                    self.restart(kept, down, cx);
-                }
-                _ if self.template.auto_shutdown != AutoShutdown::Never => {
-                    self.significant_down(&down, cx);
-                }
-                _ => {}
-            }
-        }
-        let children = cx.child_count();
-        if children == 0 {
-            self.kept.clear();
-        }
-        self.count.0.set(children);
-        // When it is counted off: who waited may look at the count.
-        if let Some(stop) = ended {
-            stop.done();
-        }
-    }
-
-    /// A significant child has ended by itself, for good.
-    #[cold]
-    fn significant_down(&mut self, down: &ChildDown, cx: &mut Context<Self>) {
-        let ends = match self.template.auto_shutdown {
-            AutoShutdown::Never => false,
-            AutoShutdown::AnySignificant => true,
-            AutoShutdown::AllSignificant => cx.child_count() == 0,
-        };
-        // One whose first start failed was none.
-        if ends && down.started {
-            cx.stop(ExitReason::Shutdown);
-        }
-    }
-
-    fn restart(
-        &mut self,
-        mut kept: Kept<Guarded<A::Args>>,
-        down: ChildDown,
-        cx: &mut Context<Self>,
-    ) {
-        if !self.restarts.allows_at(|| cx.runtime().uptime()) {
-            return cx.stop(ExitReason::Shutdown);
-        }
-        let Some((keep, args)) = self.template.keep.zip(kept.with.get()) else { return };
-        let args = match guard::call(|| keep(args)).and_then(|args| self.arguments(args)) {
-            Ok(args) => args,
-            // A child that cannot be restarted is for the supervisor above to see to.
-            Err(panic) => return cx.stop(panic),
-        };
-        if down.started {
-            kept.last = down.pid;
-        }
-        kept.attempt = kept.attempt.saturating_add(1);
-        let mut info = StartInfo::first();
-        info.attempt = kept.attempt;
-        info.last_exit = Some(down.reason);
-        let options = self.template.options.clone();
-        match guard::call(|| cx.spawn_child::<A>(args, options, Some(info), None)) {
-            Ok(Some((key, _child))) => {
-                self.kept.put(key, kept);
-                self.kept.note_restart(key, cx);
-            }
-            // The runtime is shutting down, its process table is full, or the name was taken.
-            _ => cx.stop(ExitReason::Shutdown),
-        }
-    }
-}
-
-impl<A: Actor> Dynamic<A> {
-    fn answer(&mut self, admin: Admin, cx: &mut Context<Self>) {
-        match admin {
-            Admin::Terminate(pid, reply) => {
-                let found = self.find(pid, cx);
-                match found.and_then(|key| Some((key, cx.child_pid(key)?))) {
-                    Some((key, pid)) => {
-                        let over = Request::TimeOver(key, pid);
-                        self.stops.begin((key, pid), self.template.shutdown, reply, over, cx);
-                    }
-                    None => reply.send(Err(ChildError::NotFound)),
-                }
-            }
-            Admin::WhichChildren(reply) => reply.send(self.which_children(cx)),
-            Admin::CountChildren(reply) => reply.send(self.count_children(cx)),
-            Admin::GetChildspec(pid, reply) => {
-                let found = self.find(pid, cx).map(|_| self.template.settings());
-                reply.send(found.ok_or(ChildError::NotFound));
-            }
-            Admin::SetMaxChildren(most, reply) => {
-                self.settings.max_children = most;
-                reply.send(());
-            }
-            Admin::Count(reply) => reply.send(self.count.0.clone()),
-            Admin::Look(most, reply) => reply.send(self.look(most, cx)),
-        }
-    }
-
-    /// The child of this pid; also the one that had it, and whose restart is not done.
-    fn find(&mut self, pid: Pid, cx: &Context<Self>) -> Option<ChildKey> {
-        cx.child_key(pid).or_else(|| self.kept.restarting(pid, cx))
-    }
-
-    fn which_children(&self, cx: &Context<Self>) -> Vec<ChildEntry> {
-        let describe = |(key, pid)| ChildEntry {
-            id: ChildId::UNDEFINED,
-            state: match self.kept.is_restarting(key, cx) {
-                true => ChildState::Restarting,
-                false => ChildState::Running(pid),
-            },
-            kind: self.template.kind,
-            actor: std::any::type_name::<A>(),
-        };
-        cx.children().map(describe).collect()
-    }
-
-    fn count_children(&self, cx: &Context<Self>) -> ChildCounts {
-        let rt = cx.runtime();
-        // The template.
-        let mut counts = ChildCounts { specs: 1, ..ChildCounts::default() };
-        for (key, pid) in cx.children() {
-            let is_active = rt.is_alive(pid) && !self.kept.is_restarting(key, cx);
-            counts.active += usize::from(is_active);
-            match self.template.kind {
-                ChildKind::Worker => counts.workers += 1,
-                ChildKind::Supervisor => counts.supervisors += 1,
-            }
-        }
-        counts
+    /// Children, with those that have no process and are tried again.
+    #[inline]
+    pub(super) fn len(&self, cx: &Context<Self>) -> usize {
+        cx.child_count() + self.waiting.len()
     }
 }

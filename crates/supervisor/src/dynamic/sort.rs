@@ -7,7 +7,7 @@
 
 use std::fmt;
 
-use whitebeam_actor::{Actor, Pid, Reply};
+use whitebeam_actor::{Actor, ChildTag, Pid, Reply};
 
 use super::handle::Count;
 use crate::{
@@ -53,12 +53,20 @@ impl Default for Settings {
     }
 }
 
+/// A child that somebody means.
+pub struct Whom {
+    /// Its process, when somebody asked.
+    pub(crate) pid: Option<Pid>,
+    /// Of one with an address, which goes on over its restarts.
+    pub(crate) tag: Option<ChildTag>,
+}
+
 /// What a supervisor is asked, of whatever kinds its children are.
 pub enum Admin {
-    Terminate(Pid, Reply<Result<(), ChildError>>),
+    Terminate(Whom, Reply<Result<(), ChildError>>),
     WhichChildren(Reply<Vec<ChildEntry>>),
     CountChildren(Reply<ChildCounts>),
-    GetChildspec(Pid, Reply<Result<ChildSpec, ChildError>>),
+    GetChildspec(Whom, Reply<Result<ChildSpec, ChildError>>),
     SetMaxChildren(usize, Reply<()>),
     /// For a handle that was found.
     Count(Reply<Count>),

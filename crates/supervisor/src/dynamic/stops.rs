@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, btree_map::Entry};
 
-use whitebeam_actor::{Actor, ChildKey, Context, Pid, Reply, TimerRef};
+use whitebeam_actor::{Actor, ChildKey, Context, ExitReason, Pid, Reply, TimerRef};
 
 use crate::{ChildError, Shutdown};
 
@@ -27,7 +27,7 @@ impl Stops {
         cx: &mut Context<A>,
     ) {
         match self.0.entry(key) {
-            Entry::Occupied(under_way) => under_way.into_mut().waiting.push(reply),
+            Entry::Occupied(under_way) => under_way.into_mut().join(reply),
             Entry::Vacant(none) => {
                 cx.exit(pid, shutdown.signal());
                 let timer = shutdown.limit().map(|time| cx.send_after(time, over));
@@ -49,6 +49,13 @@ impl Stops {
         Some(stop)
     }
 
+    /// A child that is being stopped has had its time.
+    pub(super) fn time_over<A: Actor>(key: ChildKey, pid: Pid, cx: &mut Context<A>) {
+        if cx.child_pid(key) == Some(pid) {
+            cx.exit(pid, ExitReason::Kill);
+        }
+    }
+
     /// All children have ended.
     pub(super) fn end_all(&mut self) {
         for (_, stop) in std::mem::take(&mut self.0) {
@@ -58,6 +65,16 @@ impl Stops {
 }
 
 impl Stop {
+    /// One more waits.
+    pub(super) fn join(&mut self, reply: Reply<Result<(), ChildError>>) {
+        self.waiting.push(reply);
+    }
+
+    /// That of a child without a process, which takes no time.
+    pub(super) fn of_none(reply: Reply<Result<(), ChildError>>) -> Self {
+        Stop { waiting: vec![reply], timer: None }
+    }
+
     /// Tells those who wait.
     pub(super) fn done(self) {
         for reply in self.waiting {

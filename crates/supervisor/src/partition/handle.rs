@@ -6,10 +6,10 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use whitebeam_actor::{ChildRef, FindError, Handle, Info, Pid, Target};
+use whitebeam_actor::{ChildRef, ChildTag, FindError, Handle, Info, Pid, Target};
 
 use super::process::{Event, InUse};
-use crate::{ChildCounts, ChildEntry, ChildError, ResizeError, TreeWalk, route};
+use crate::{ChildCounts, ChildEntry, ChildError, ResizeError, TreeWalk, error::not_found, route};
 
 /// Finds the partition of a key. Cheap to clone; it goes on over restarts of partitions and of the
 /// supervisor.
@@ -59,6 +59,15 @@ impl<H> Table<H> {
     }
 }
 
+/// Where a key leads to among these.
+#[inline]
+fn of_key<'a, H, K: Hash + ?Sized>(handles: &'a [H], key: &K) -> Option<&'a H> {
+    if handles.is_empty() {
+        return None;
+    }
+    handles.get(route::place(key, handles.len()))
+}
+
 impl<H: Send + Sync + 'static> PartitionRef<H> {
     /// The supervisor of this name, or pid. It is found once: the handle is of that process. Its keys are looked up as
     /// those of any other handle.
@@ -86,10 +95,10 @@ impl<H: Send + Sync + 'static> PartitionRef<H> {
     ///
     /// # Errors
     /// `NoProc` if there is no such process, or it ends meanwhile; `WrongMessage` if it is no partition supervisor, or one
-    /// of other partitions.
+    /// of other partitions; `Full` if its mailbox is bounded and full.
     pub async fn find(rt: &Handle, supervisor: impl Target) -> Result<Self, FindError> {
         let root: ChildRef<Event> = rt.find::<Event>(supervisor)?.into();
-        let table = root.call(Event::Table).no_timeout().await.map_err(|_| FindError::NoProc)?;
+        let table = root.call(Event::Table).no_timeout().await.map_err(not_found)?;
         match table.downcast::<Table<H>>() {
             Ok(table) => Ok(PartitionRef::new(root, table)),
             Err(_) => Err(FindError::WrongMessage {
@@ -107,26 +116,23 @@ impl<H> PartitionRef<H> {
 
     /// The partition of `key`.
     ///
+    /// When the supervisor was [resized](Self::resize) to 0, it is one that is being stopped, or was: who asks it is told
+    /// so. [`get`](Self::get) gives none then.
+    ///
     /// # Panics
-    /// If there are no partitions: the supervisor, described as a child of another one, was not started yet, or it was
-    /// [resized](Self::resize) to 0. [`get`](Self::get) does not panic.
+    /// If there are no partitions yet: the supervisor, described as a child of another one, was not started.
+    /// [`get`](Self::get) does not panic.
     pub fn of<K: Hash + ?Sized>(&self, key: &K) -> &H {
-        match self.get(key) {
+        match self.get(key).or_else(|| of_key(self.table.all(), key)) {
             Some(partition) => partition,
-            None if self.table.all().is_empty() => {
-                panic!("no partition before the supervisor is started: start the tree first")
-            }
-            None => panic!("no partition in use: resize the supervisor to 1 or more"),
+            None => panic!("no partition before the supervisor is started: start the tree first"),
         }
     }
 
-    /// The partition of `key`. `None`: there are no partitions, see [`of`](Self::of).
+    /// The partition of `key`. `None`: no partition is in use, as the supervisor was not started yet, or was
+    /// [resized](Self::resize) to 0.
     pub fn get<K: Hash + ?Sized>(&self, key: &K) -> Option<&H> {
-        let handles = self.table.handles();
-        if handles.is_empty() {
-            return None;
-        }
-        handles.get(route::place(key, handles.len()))
+        of_key(self.table.handles(), key)
     }
 
     /// Number of partitions in use; 0 before the supervisor is started. Elixir's `partitions/1`.
@@ -215,6 +221,10 @@ impl<H> Target for PartitionRef<H> {
     /// The supervisor's own pid.
     fn target(&self) -> Option<Pid> {
         self.root.target()
+    }
+
+    fn child_tag(&self) -> Option<ChildTag> {
+        self.root.tag()
     }
 }
 

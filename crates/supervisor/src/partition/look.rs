@@ -1,10 +1,11 @@
-//! What a partition supervisor says of its children for a picture of the tree, and what it calls them in reports.
+//! What a partition supervisor says of its children: to who asks, for a picture of the tree, and in reports.
 
 use whitebeam_actor::{ChildKey, Context, Reply};
 
-use super::process::{Event, Partitioned};
+use super::process::{Event, Partition, Partitioned, Phase};
 use crate::{
-    ChildId, ChildKind, NodeKind, NodeState,
+    ChildCounts, ChildEntry, ChildId, ChildKind, ChildState, NodeKind, NodeState,
+    child::Spec,
     tree::{Brief, Looked, LookedChild, Looks},
 };
 
@@ -30,6 +31,7 @@ impl Partitioned {
         looked.is_starting = self.starting > 0;
         let specs = self.tree.children.lock();
         for (index, (spec, child)) in specs.iter().zip(&self.children).enumerate() {
+            let state = child.state(cx);
             let pid = child.key.and_then(|key| cx.child_pid(key));
             let brief = Brief {
                 is_supervisor: spec.kind == ChildKind::Supervisor,
@@ -43,12 +45,52 @@ impl Partitioned {
                 restart: spec.restart,
                 shutdown: spec.shutdown,
                 significant: false,
-                state: if pid.is_some() { NodeState::Running } else { NodeState::Stopped },
+                state: match state {
+                    ChildState::Running(_) => NodeState::Running,
+                    ChildState::Restarting => NodeState::Restarting,
+                    ChildState::Stopped => NodeState::Stopped,
+                },
                 pid,
                 restarts: Some(child.attempt.saturating_sub(1)),
                 address: spec.launch.address(),
             });
         }
         looked
+    }
+
+    pub(super) fn which_children(&self, cx: &Context<Self>) -> Vec<ChildEntry> {
+        let specs = self.tree.children.lock();
+        let children = specs.iter().zip(&self.children).enumerate();
+        let describe = |(index, (spec, child)): (usize, (&Spec, &Partition))| ChildEntry {
+            id: index.into(),
+            state: child.state(cx),
+            kind: spec.kind,
+            actor: spec.launch.actor(),
+        };
+        children.map(describe).collect()
+    }
+
+    pub(super) fn count_children(&self, cx: &Context<Self>) -> ChildCounts {
+        let rt = cx.runtime();
+        let mut counts = ChildCounts::default();
+        for (spec, child) in self.tree.children.lock().iter().zip(&self.children) {
+            counts.specs += 1;
+            let pid = child.state(cx).pid();
+            counts.add(spec.kind, pid.is_some_and(|pid| rt.is_alive(pid)));
+        }
+        counts
+    }
+}
+
+impl Partition {
+    fn state(&self, cx: &Context<Partitioned>) -> ChildState {
+        match self.key.and_then(|key| Some((key, cx.child_pid(key)?))) {
+            Some((key, _)) if self.attempt > 1 && cx.is_child_starting(key) => {
+                ChildState::Restarting
+            }
+            Some((_, pid)) => ChildState::Running(pid),
+            None if self.phase == Phase::Restarting => ChildState::Restarting,
+            None => ChildState::Stopped,
+        }
     }
 }

@@ -10,6 +10,9 @@
 //!
 //! No handler is suspended, so that a shutdown acts also while children are starting.
 //!
+//! # Restart
+//! Has an outcome as well. One that has failed counts, and is tried again, when its process is gone, if it had one.
+//!
 //! # Resize
 //! See `resize.rs`.
 //!
@@ -26,7 +29,7 @@ use whitebeam_sync::shim::atomic::{AtomicUsize, Ordering};
 
 use super::resize::Resizes;
 use crate::{
-    ChildCounts, ChildEntry, ChildFailed, ChildKind, ChildState, Intensity, ResizeError,
+    ChildCounts, ChildEntry, ChildFailed, Intensity, ResizeError,
     child::{Launched, Parent, Spec},
     guard,
     intensity::History,
@@ -62,8 +65,8 @@ impl InUse {
 
 /// What the supervisor is asked and told.
 pub(crate) enum Event {
-    /// How the first start of the child of this index came out.
-    Started(usize, Result<(), StartError>),
+    /// How the start of this number, of the child of this index, came out.
+    Started(usize, u64, Result<(), StartError>),
     Resize(usize, Reply<Result<usize, ResizeError>>),
     /// The child of this index was told to end and has had its time.
     TimeOver(usize, ChildKey),
@@ -85,6 +88,8 @@ pub(crate) struct Partitioned {
     /// By index.
     pub(super) children: Vec<Partition>,
     restarts: History,
+    /// Starts so far, of all children.
+    runs: u64,
     /// Children whose first start is under way, when the supervisor starts.
     pub(super) starting: usize,
     /// Who waits for them.
@@ -98,9 +103,13 @@ pub(super) struct Partition {
     pub(super) key: Option<ChildKey>,
     /// Its starts so far.
     pub(super) attempt: u32,
+    /// The number of its last start; no two have the same.
+    run: u64,
     pub(super) phase: Phase,
-    /// Its end, which has come before the outcome of its first start.
-    ended: Option<ChildDown>,
+    /// Its end, which has come before the outcome of its start.
+    ended: Option<ExitReason>,
+    /// Why its restart has failed, when its end is to come: then it is tried again.
+    again: Option<ExitReason>,
     /// Kills it, when it is being stopped.
     pub(super) timer: Option<TimerRef>,
 }
@@ -115,7 +124,9 @@ pub(super) enum Phase {
     Starting,
     /// It has started, and is restarted as its spec says.
     Up,
-    /// Its first start has failed; its end is to come.
+    /// It is being started again.
+    Restarting,
+    /// Its start has failed; its end is to come.
     Failed,
     /// It was told to end, by a resize.
     Stopping,
@@ -135,6 +146,7 @@ impl Actor for Partitioned {
             index_of: Vec::with_capacity(count),
             children: std::iter::repeat_with(Partition::default).take(count).collect(),
             restarts: History::new(tree.intensity),
+            runs: 0,
             starting: count,
             ack,
             resizes: Resizes::default(),
@@ -149,7 +161,7 @@ impl Actor for Partitioned {
     async fn handle(&mut self, event: Event, cx: &mut Context<Self>) -> Result<(), ExitReason> {
         match event {
             Event::Look(workers, reply) => reply.send(self.look(workers, cx)),
-            Event::Started(index, outcome) => self.started(index, outcome, cx)?,
+            Event::Started(index, run, outcome) => self.started(index, run, outcome, cx)?,
             Event::Resize(to, reply) => {
                 self.resizes.push(to, reply);
                 self.next_resize(cx);
@@ -181,31 +193,14 @@ impl Actor for Partitioned {
 }
 
 impl Partitioned {
-    /// Begins the first start of a child, whose outcome comes as a message.
+    /// Begins the first start of a child.
     pub(super) fn begin(&mut self, index: usize, cx: &mut Context<Self>) {
         self.children[index] = Partition { phase: Phase::Starting, ..Partition::default() };
-        let launched = self.launch(index, None, cx);
-        let me = cx.me();
-        cx.runtime()
-            .spawn_task(async move {
-                let outcome = match launched {
-                    Ok(launched) => launched.ready.await,
-                    Err(panic) => Err(StartError::Exit(panic)),
-                };
-                // Refused by a supervisor that has ended meanwhile, and told its starter so.
-                let _ = me.cast(Event::Started(index, outcome));
-            })
-            .detach();
+        self.launch(index, None, cx);
     }
 
-    /// Starts the next incarnation of a child. The error is a panic in the user's code that makes its
-    /// arguments.
-    fn launch(
-        &mut self,
-        index: usize,
-        last_exit: Option<ExitReason>,
-        cx: &mut Context<Self>,
-    ) -> Result<Launched, ExitReason> {
+    /// Starts the next incarnation of a child. The outcome comes as a message.
+    fn launch(&mut self, index: usize, last_exit: Option<ExitReason>, cx: &mut Context<Self>) {
         let attempt = self.children[index].attempt.saturating_add(1);
         let info = last_exit.map(|last_exit| {
             let mut info = StartInfo::first();
@@ -216,33 +211,55 @@ impl Partitioned {
         let mut children = self.tree.children.lock();
         let spec = &mut children[index];
         let options = spec.options.clone();
-        let launched = guard::call(|| spec.launch.launch(Parent::Partitions(cx), options, info))?;
+        // Arguments are made by the user's code: its panic is a failed start.
+        let launched = guard::call(|| spec.launch.launch(Parent::Partitions(cx), options, info))
+            .unwrap_or_else(|panic| Launched::refused(StartError::Exit(panic)));
         drop(children);
-        let child = &mut self.children[index];
-        (child.key, child.attempt) = (launched.key, attempt);
+        self.runs += 1;
+        let (run, child) = (self.runs, &mut self.children[index]);
+        (child.key, child.attempt, child.run) = (launched.key, attempt, run);
         if let Some(key) = launched.key {
             if key.index() >= self.index_of.len() {
                 self.index_of.resize(key.index() + 1, index);
             }
             self.index_of[key.index()] = index;
         }
-        Ok(launched)
+        cx.pipe(launched.ready, move |outcome| Event::Started(index, run, outcome));
     }
 
-    /// The outcome of a first start has come.
+    /// The outcome of a start has come.
     fn started(
+        &mut self,
+        index: usize,
+        run: u64,
+        outcome: Result<(), StartError>,
+        cx: &mut Context<Self>,
+    ) -> Result<(), ExitReason> {
+        let child = &mut self.children[index];
+        if child.run == run {
+            match child.phase {
+                Phase::Starting => self.first_started(index, outcome, cx)?,
+                Phase::Restarting => self.restarted(index, outcome, cx),
+                Phase::Out | Phase::Up | Phase::Failed | Phase::Stopping => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn first_started(
         &mut self,
         index: usize,
         outcome: Result<(), StartError>,
         cx: &mut Context<Self>,
     ) -> Result<(), ExitReason> {
-        let ended = self.children[index].ended.take();
-        self.children[index].phase = Phase::Up;
         let failed = match outcome {
-            Ok(()) => None,
+            Ok(()) => {
+                self.up(index, cx);
+                None
+            }
             // Kept without a process.
             Err(StartError::Ignore) => {
-                self.gone(index);
+                self.out(index);
                 None
             }
             Err(error) => {
@@ -262,19 +279,41 @@ impl Partitioned {
             }
         } else {
             if failed.is_some() {
-                let has_process = self.children[index].key.is_some();
-                self.children[index].phase = if has_process { Phase::Failed } else { Phase::Out };
-                self.gone(index);
+                self.out(index);
+                if self.children[index].key.is_some() {
+                    self.children[index].phase = Phase::Failed;
+                }
             }
             self.resized(failed, cx);
         }
-        if let Some(down) = ended
-            && self.children[index].phase == Phase::Up
-        {
-            self.ended(index, down, cx);
-        }
         self.next_resize(cx);
         Ok(())
+    }
+
+    /// The outcome of a restart.
+    fn restarted(&mut self, index: usize, outcome: Result<(), StartError>, cx: &mut Context<Self>) {
+        let reason = match outcome {
+            Ok(()) => return self.up(index, cx),
+            Err(StartError::Ignore) => return self.out(index),
+            Err(StartError::Exit(reason)) if reason.is_normal() => return self.out(index),
+            Err(StartError::Exit(reason)) => reason,
+            // The runtime is shutting down, its process table is full, or the name was taken.
+            Err(error) => error.into(),
+        };
+        let child = &mut self.children[index];
+        if child.key.is_some() {
+            (child.phase, child.again) = (Phase::Failed, Some(reason));
+        } else {
+            self.restart(index, reason, cx);
+        }
+    }
+
+    /// A child has started. It may have ended already.
+    fn up(&mut self, index: usize, cx: &mut Context<Self>) {
+        self.children[index].phase = Phase::Up;
+        if let Some(reason) = self.children[index].ended.take() {
+            self.ended(index, reason, cx);
+        }
     }
 
     fn child_down(&mut self, down: ChildDown, cx: &mut Context<Self>) {
@@ -285,9 +324,12 @@ impl Partitioned {
         }
         child.key = None;
         match child.phase {
-            Phase::Starting => child.ended = Some(down),
-            Phase::Up => self.ended(index, down, cx),
-            Phase::Failed => child.phase = Phase::Out,
+            Phase::Starting | Phase::Restarting => child.ended = Some(down.reason),
+            Phase::Up => self.ended(index, down.reason, cx),
+            Phase::Failed => match child.again.take() {
+                Some(reason) => self.restart(index, reason, cx),
+                None => child.phase = Phase::Out,
+            },
             Phase::Stopping => {
                 if let Some(timer) = child.timer.take() {
                     cx.cancel(timer);
@@ -300,70 +342,24 @@ impl Partitioned {
         }
     }
 
-    /// A child has ended whose first start is over.
-    fn ended(&mut self, index: usize, down: ChildDown, cx: &mut Context<Self>) {
-        let attempt = self.children[index].attempt;
+    /// A child has ended that had started.
+    fn ended(&mut self, index: usize, reason: ExitReason, cx: &mut Context<Self>) {
         let restart = self.tree.children.lock()[index].restart;
-        if !restart.applies(attempt, &down) {
-            return self.gone(index);
-        }
+        if restart.wants(&reason) { self.restart(index, reason, cx) } else { self.out(index) }
+    }
+
+    fn restart(&mut self, index: usize, last_exit: ExitReason, cx: &mut Context<Self>) {
         if !self.restarts.allows(cx.runtime().uptime()) {
             return cx.stop(ExitReason::Shutdown);
         }
-        match self.launch(index, Some(down.reason), cx) {
-            Ok(Launched { key: Some(_), .. }) => {}
-            // The runtime is shutting down, its process table is full, or the name was taken.
-            Ok(_) => cx.stop(ExitReason::Shutdown),
-            // A child that cannot be restarted is for the supervisor above to see to.
-            Err(panic) => cx.stop(panic),
-        }
+        (self.children[index].phase, self.children[index].ended) = (Phase::Restarting, None);
+        self.launch(index, Some(last_exit), cx);
     }
 
     /// A child is not to run any more.
     pub(super) fn out(&mut self, index: usize) {
         self.children[index].phase = Phase::Out;
-        self.gone(index);
-    }
-
-    /// A child's address leads to nobody.
-    fn gone(&self, index: usize) {
+        // Its address leads to nobody.
         self.tree.children.lock()[index].launch.gone();
-    }
-
-    fn which_children(&self, cx: &Context<Self>) -> Vec<ChildEntry> {
-        let specs = self.tree.children.lock();
-        let describe = |(index, (spec, child)): (usize, (&Spec, &Partition))| ChildEntry {
-            id: index.into(),
-            state: child.state(cx),
-            kind: spec.kind,
-            actor: spec.launch.actor(),
-        };
-        specs.iter().zip(&self.children).enumerate().map(describe).collect()
-    }
-
-    fn count_children(&self, cx: &Context<Self>) -> ChildCounts {
-        let rt = cx.runtime();
-        let mut counts = ChildCounts::default();
-        for (spec, child) in self.tree.children.lock().iter().zip(&self.children) {
-            counts.specs += 1;
-            counts.active += usize::from(child.state(cx).pid().is_some_and(|pid| rt.is_alive(pid)));
-            match spec.kind {
-                ChildKind::Worker => counts.workers += 1,
-                ChildKind::Supervisor => counts.supervisors += 1,
-            }
-        }
-        counts
-    }
-}
-
-impl Partition {
-    fn state(&self, cx: &Context<Partitioned>) -> ChildState {
-        match self.key.and_then(|key| Some((key, cx.child_pid(key)?))) {
-            Some((key, _)) if self.attempt > 1 && cx.is_child_starting(key) => {
-                ChildState::Restarting
-            }
-            Some((_, pid)) => ChildState::Running(pid),
-            None => ChildState::Stopped,
-        }
     }
 }

@@ -109,7 +109,7 @@ impl Partitioned {
         let mut left = 0;
         for index in from..to {
             let child = &self.children[index];
-            if child.phase != Phase::Up {
+            if !matches!(child.phase, Phase::Up | Phase::Restarting | Phase::Failed) {
                 continue;
             }
             let running = child.key.and_then(|key| Some((key, cx.child_pid(key)?)));

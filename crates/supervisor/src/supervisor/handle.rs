@@ -131,6 +131,17 @@ pub struct ChildSpec {
     pub actor: &'static str,
 }
 
+impl ChildCounts {
+    /// One child more; `is_active`: its process is alive.
+    pub(crate) fn add(&mut self, kind: ChildKind, is_active: bool) {
+        self.active += usize::from(is_active);
+        match kind {
+            ChildKind::Worker => self.workers += 1,
+            ChildKind::Supervisor => self.supervisors += 1,
+        }
+    }
+}
+
 impl ChildState {
     /// The process, if it runs.
     pub fn pid(self) -> Option<Pid> {
@@ -311,6 +322,10 @@ fn not_asked(failure: SendFailure) -> StartError {
 impl Target for SupervisorRef {
     fn target(&self) -> Option<Pid> {
         self.at.target()
+    }
+
+    fn child_tag(&self) -> Option<whitebeam_actor::ChildTag> {
+        self.at.tag()
     }
 }
 

@@ -94,7 +94,7 @@ struct NestedFn {
 }
 
 impl Launch for NestedFn {
-    fn prepare(&mut self, _: &ChildId, _: Restart, _: &Handle) -> Result<(), SpecError> {
+    fn prepare(&mut self, _: &ChildId, _: Restart, _: usize) -> Result<(), SpecError> {
         Ok(())
     }
 

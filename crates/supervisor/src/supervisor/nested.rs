@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use whitebeam_actor::{ChildSlot, ChildTag, Handle, SpawnOptions, StartError, StartInfo};
+use whitebeam_actor::{ChildSlot, ChildTag, SpawnOptions, StartError, StartInfo};
 
 use super::{
     Supervising, Supervisor, SupervisorRef,
@@ -22,9 +22,9 @@ struct NestedTree {
 }
 
 impl Launch for NestedTree {
-    fn prepare(&mut self, _: &ChildId, _: Restart, rt: &Handle) -> Result<(), SpecError> {
+    fn prepare(&mut self, _: &ChildId, _: Restart, workers: usize) -> Result<(), SpecError> {
         if let Some(spec) = self.spec.take() {
-            self.tree = Some(spec.into_tree(rt)?);
+            self.tree = Some(spec.into_tree(workers)?);
         }
         Ok(())
     }

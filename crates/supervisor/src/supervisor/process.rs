@@ -118,7 +118,7 @@ impl Source {
             Source::Make(make) => {
                 // The user's: its panic is that of `init`.
                 let spec = (*make.lock())(&cx.start_info())?;
-                Ok(spec.into_tree(&cx.runtime())?)
+                Ok(spec.into_tree(cx.runtime().workers())?)
             }
         }
     }

@@ -122,7 +122,7 @@ impl Supervising {
         cx: &mut Context<Self>,
     ) {
         let auto_shutdown = self.tree.auto_shutdown;
-        let checked = guard::call(|| check(&mut spec, auto_shutdown, &cx.runtime()));
+        let checked = guard::call(|| check(&mut spec, auto_shutdown, cx.runtime().workers()));
         let refused = match checked {
             Err(panic) => Some(StartError::Exit(panic)),
             Ok(Err(error)) => Some(error.into()),

@@ -98,6 +98,10 @@ impl Target for TaskRef {
     fn target(&self) -> Option<Pid> {
         self.at.target()
     }
+
+    fn child_tag(&self) -> Option<whitebeam_actor::ChildTag> {
+        self.at.tag()
+    }
 }
 
 impl fmt::Debug for TaskRef {

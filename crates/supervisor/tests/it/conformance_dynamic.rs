@@ -5,10 +5,13 @@ use std::time::Duration;
 use whitebeam_actor::{
     Actor, Context, ExitReason, Handle, Pid, Reply, SpawnOptions, StartError, Target,
 };
-use whitebeam_supervisor::{DynamicRef, DynamicSupervisor, Partitions, Restart, SpecError};
+use whitebeam_supervisor::{
+    ChildId, ChildKind, ChildState, DynamicRef, DynamicSupervisor, Partitions, Restart, SpecError,
+};
 
 use crate::support::{
-    Event, Gate, Log, Msg, Plain, Setup, end, everywhere, kind, simulated, stop, told, until,
+    EXPECTED, Event, Gate, Log, Msg, Plain, Setup, end, everywhere, expect_panics, kind, simulated,
+    stop, told, until,
 };
 
 /// The one child of a supervisor, whichever incarnation it is.
@@ -165,6 +168,9 @@ async fn ends(rt: &Handle, restart: Restart, reason: ExitReason, comes_back: boo
     } else {
         until(rt, || sup.count() == 0).await;
         assert_eq!(only_child(rt, &sup), None);
+        let counts = sup.count_children().await.unwrap();
+        assert_eq!((counts.workers, counts.active), (0, 0));
+        assert_eq!(sup.which_children().await.unwrap(), []);
     }
     stop(rt, &sup).await;
     assert_eq!(log.has(Event::Init(1, 2)), comes_back);
@@ -202,7 +208,7 @@ fn dyn_018_permanent() {
     });
 }
 
-/// A restarted child is a new process of the same kind.
+/// A restarted child is a new process of the same kind, and listed as such.
 #[test]
 fn dyn_019_restarted_as_a_new_process() {
     everywhere(|rt| async move {
@@ -215,37 +221,59 @@ fn dyn_019_restarted_as_a_new_process() {
         let after = rt.info(only_child(&rt, &sup).unwrap()).unwrap();
         assert_ne!(after.pid, before.pid);
         assert_eq!((after.actor, after.parent), (before.actor, before.parent));
+        log.wait(2, |event| event == Event::Started(1)).await;
+        // It may still be said to start for a moment.
+        loop {
+            let list = sup.which_children().await.unwrap();
+            if list[0].state != ChildState::Restarting {
+                assert_eq!((list.len(), list[0].state), (1, ChildState::Running(after.pid)));
+                assert_eq!((&list[0].id, list[0].kind), (&ChildId::UNDEFINED, ChildKind::Worker));
+                break assert_eq!(list[0].actor, after.actor);
+            }
+        }
     });
 }
 
-/// A child whose restart fails is kept, and counted, while it is tried again.
+/// A child whose restart fails, with an error or a panic, is kept while it is tried again: it is listed as restarting, and
+/// counted as a worker that is not active.
 #[test]
 fn dyn_020_a_failing_restart_keeps_the_child() {
+    expect_panics();
     everywhere(|rt| async move {
-        let (log, gate) = (Log::new(), Gate::new());
-        let sup = DynamicSupervisor::<Plain>::new().start(&rt).await.unwrap();
-        let opened = gate.clone();
-        let setup = Setup::new(1, &log).init(move |info| {
-            let gate = opened.clone();
-            async move {
-                match info.attempt {
-                    2 => Err(ExitReason::custom("no")),
-                    3 => {
-                        gate.passed().await;
-                        Ok(())
-                    }
-                    _ => Ok(()),
-                }
-            }
-        });
-        let child = sup.start_child(setup).await.unwrap();
-        end(&rt, &child, ExitReason::Kill).await;
-        log.wait_for(Event::Init(1, 3)).await;
-        assert_eq!(sup.count(), 1);
-        gate.open();
-        log.wait(2, |event| event == Event::Started(1)).await;
-        assert_eq!(sup.count(), 1);
+        for panics in [false, true] {
+            failing_restart(&rt, panics).await;
+        }
     });
+}
+
+async fn failing_restart(rt: &Handle, panics: bool) {
+    let (log, gate) = (Log::new(), Gate::new());
+    let sup = DynamicSupervisor::<Plain>::new().start(rt).await.unwrap();
+    let opened = gate.clone();
+    let setup = Setup::new(1, &log).init(move |info| {
+        let gate = opened.clone();
+        async move {
+            match info.attempt {
+                2 if panics => panic!("{EXPECTED}"),
+                2 => return Err(ExitReason::custom("no")),
+                3 => gate.passed().await,
+                _ => {}
+            }
+            Ok(())
+        }
+    });
+    let child = sup.start_child(setup).await.unwrap();
+    end(rt, &child, ExitReason::Kill).await;
+    log.wait_for(Event::Init(1, 3)).await;
+    let list = sup.which_children().await.unwrap();
+    assert_eq!((list.len(), list[0].state), (1, ChildState::Restarting));
+    let counts = sup.count_children().await.unwrap();
+    assert_eq!((counts.specs, counts.workers, counts.active), (1, 1, 0));
+    assert_eq!(sup.count(), 1);
+    gate.open();
+    log.wait(2, |event| event == Event::Started(1)).await;
+    while sup.count_children().await.unwrap().active == 0 {}
+    assert_eq!(sup.count(), 1);
 }
 
 /// A restarted child counts in `max_children`.

@@ -232,6 +232,9 @@ fn dyn_013_bad_specs() {
             invalid(sup.start_child(significant).await),
             SpecError::Significant { .. }
         ));
+        let once = Child::temporary::<Plain>("once", Setup::new(2, &log));
+        let error = invalid(sup.start_child(once.restart(Restart::Permanent)).await);
+        assert_eq!(error, SpecError::NoArgs("once".into()));
         let answer = sup.start_child(good()).await;
         assert!(matches!(answer, Err(StartError::NoSupervisor)), "{answer:?}");
         assert!(log.all().is_empty());

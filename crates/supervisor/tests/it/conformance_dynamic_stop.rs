@@ -156,6 +156,9 @@ fn dyn_034_terminate_by_a_brutal_kill() {
         assert_eq!(kind(&down.await.reason), "killed");
         assert!(matches!(sup.terminate_child(&child).await, Err(ChildError::NotFound)));
         assert_eq!(sup.count(), 0);
+        let counts = sup.count_children().await.unwrap();
+        assert_eq!((counts.workers, counts.supervisors, counts.active), (0, 0, 0));
+        assert_eq!(sup.which_children().await.unwrap(), []);
     });
 }
 

@@ -8,7 +8,8 @@ use whitebeam_actor::{
     Target,
 };
 use whitebeam_supervisor::{
-    Child, DynamicRef, DynamicSupervisor, PartitionRef, PartitionSupervisor, Partitions, SpecError,
+    Child, ChildId, ChildKind, ChildState, DynamicRef, DynamicSupervisor, PartitionRef,
+    PartitionSupervisor, Partitions, SpecError,
 };
 
 use crate::support::{
@@ -115,19 +116,34 @@ fn part_006_a_stop_is_synchronous() {
     });
 }
 
-/// What a handle lists is what its routing leads to, one entry per partition.
+/// The supervisor's list has an entry for each partition: its index, whom the index leads to, what it is, and its type. So
+/// has the handle's.
 #[test]
 fn part_013_all_partitions() {
     everywhere(|rt| async move {
         let log = Log::new();
         let sup = workers(&rt, 5, &log).await;
         let listed: Vec<_> = sup.iter().map(|child| child.target().unwrap()).collect();
-        assert_eq!((listed.len(), sup.len()), (5, 5));
-        for (index, pid) in listed.iter().enumerate() {
+        let children = sup.which_children().await.unwrap();
+        assert_eq!((listed.len(), sup.len(), children.len()), (5, 5, 5));
+        for (index, (pid, entry)) in listed.iter().zip(&children).enumerate() {
             assert_eq!(sup.of(&index).target(), Some(*pid));
             assert_eq!(rt.info(*pid).unwrap().parent, sup.target());
+            assert_eq!(entry.id, ChildId::from(index));
+            assert_eq!(entry.state, ChildState::Running(*pid));
+            assert_eq!(entry.kind, ChildKind::Worker);
+            assert_eq!(Some(entry.actor), rt.info(*pid).map(|info| info.actor));
         }
         assert_eq!(listed.iter().collect::<HashSet<_>>().len(), 5);
+
+        let tiers = PartitionSupervisor::new(Partitions::exactly(2), |index| {
+            Child::nested(index, DynamicSupervisor::<Plain>::temporary())
+        });
+        for (index, entry) in
+            tiers.start(&rt).await.unwrap().which_children().await.unwrap().iter().enumerate()
+        {
+            assert_eq!((&entry.id, entry.kind), (&index.into(), ChildKind::Supervisor));
+        }
     });
 }
 

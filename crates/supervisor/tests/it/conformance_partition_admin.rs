@@ -11,8 +11,8 @@ use std::{
 
 use futures_util::future::join;
 use whitebeam_actor::{
-    ChildRef, Directory, ExitReason, FindError, Handle, Name, Registry, SpawnOptions, StartError,
-    Target,
+    CallError, ChildRef, Directory, ExitReason, FindError, Handle, Name, Registry, SendFailure,
+    SpawnOptions, StartError, Target,
 };
 use whitebeam_supervisor::{
     Child, ChildError, ChildState, DynamicSupervisor, PartitionRef, PartitionSupervisor,
@@ -103,17 +103,22 @@ fn part_008_unknown_supervisors() {
             assert!(matches!(found, Err(FindError::NoProc)), "{found:?}");
         }
         let log = Log::new();
-        let pool = start(&rt, 2, &log).await;
-        let child = pool.of(&1).clone();
+        let name = via("pool");
+        let pool = workers(2, &log).options(named(&name)).start(&rt).await.unwrap();
+        let (child, pid) = (pool.of(&1).clone(), pool.target().unwrap());
+        let found: Result<Pool, _> = PartitionRef::find(&rt, pid).await;
+        assert_eq!(found.unwrap().target(), Some(pid));
         stop(&rt, &pool).await;
-        let found: Result<Pool, _> =
-            PartitionRef::find(&rt, pool.target().map_or("x".into(), Name::of)).await;
-        assert!(matches!(found, Err(FindError::NoProc)), "{found:?}");
+        for found in [PartitionRef::find(&rt, pid).await, PartitionRef::find(&rt, name).await] {
+            let found: Result<Pool, _> = found;
+            assert!(matches!(found, Err(FindError::NoProc)), "{found:?}");
+        }
         assert!(matches!(pool.count_children().await, Err(ChildError::NoSupervisor)));
         assert!(matches!(pool.which_children().await, Err(ChildError::NoSupervisor)));
         let resized = pool.resize(1).await;
         assert!(matches!(resized, Err(ResizeError::Supervisor(ChildError::NoSupervisor))));
-        assert!(pool.of(&1).call(Msg::Who).await.is_err() && child.cast(Msg::Exit).is_err());
+        assert!(matches!(pool.of(&1).call(Msg::Who).await, Err(CallError::NoProc)));
+        assert!(matches!(child.cast(Msg::Exit).unwrap_err().why(), SendFailure::NoProc));
     });
 }
 
@@ -127,7 +132,7 @@ async fn served(pool: &Pool) -> HashSet<u64> {
 }
 
 /// After a resize there are so many partitions, active children and those that serve keys, down, up and back and forth;
-/// with none there is no routing.
+/// with none, keys lead to nobody.
 #[test]
 fn part_009_resize() {
     everywhere(|rt| async move {
@@ -144,7 +149,13 @@ fn part_009_resize() {
             let runs = list.iter().map(|entry| entry.state != ChildState::Stopped);
             assert!(runs.eq((0..8).map(|index| index < to)), "{list:?}");
             match to {
-                0 => assert!(pool.get(&0).is_none() && pool.is_empty()),
+                0 => {
+                    assert!(pool.get(&0).is_none() && pool.is_empty());
+                    for key in 0..8 {
+                        let called = pool.of(&key).call(Msg::Who).await;
+                        assert!(matches!(called, Err(CallError::NoProc)), "{called:?}");
+                    }
+                }
                 to => assert_eq!(served(&pool).await, (0..to as u64).collect()),
             }
             before = to;

@@ -277,7 +277,7 @@ fn child_options_are_in_force() {
     });
 }
 
-/// A function that makes arguments and panics: a failed start, and in a restart the supervisor's end.
+/// A function that makes arguments and panics: a failed start, and in restarts as many failed tries as are taken.
 #[test]
 fn arguments_that_cannot_be_made() {
     expect_panics();
@@ -296,7 +296,7 @@ fn arguments_that_cannot_be_made() {
         let child = sup.start_child(Setup::new(2, &log)).await.unwrap();
         let down = rt.down(&sup);
         told(&rt, &child, Msg::End(ExitReason::custom("crash"))).await;
-        assert_eq!(kind(&down.await.reason), "panic");
+        assert_eq!(kind(&down.await.reason), "shutdown");
     });
 }
 

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod bounded;
 mod child_ref;
 mod conformance_dynamic;
 mod conformance_dynamic_any;
@@ -10,6 +11,7 @@ mod conformance_partition;
 mod conformance_partition_admin;
 mod conformance_simple;
 mod dynamic_any;
+mod dynamic_ends;
 mod dynamic_faults;
 mod dynamic_restart;
 mod dynamic_serial;
@@ -21,6 +23,7 @@ mod mailbox;
 mod otp_defects;
 mod partition;
 mod partition_resize;
+mod restart_tries;
 mod specs;
 mod start_limit;
 mod stop_reports;

@@ -1,12 +1,6 @@
 //! Partition supervisors: starts, restarts, stops, nesting.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use whitebeam_actor::{CallError, ChildRef, ExitReason, Handle, SpawnOptions, StartError, Target};
@@ -137,28 +131,6 @@ fn a_panic_in_what_makes_the_arguments_is_a_failed_start() {
         let error = sup.start(&rt).await.unwrap_err();
         assert!(error.to_string().contains("partition 1 (`worker`)"), "{error}");
         assert_eq!(rt.processes().len(), 0);
-    });
-}
-
-#[test]
-fn a_panic_in_them_at_a_restart_is_for_who_is_above() {
-    expect_panics();
-    everywhere(|rt| async move {
-        let log = Log::new();
-        let noted = log.clone();
-        let starts = Arc::new(AtomicUsize::new(0));
-        let sup = PartitionSupervisor::new(Partitions::exactly(1), move |_| {
-            let (log, starts) = (noted.clone(), starts.clone());
-            Child::from_fn::<Tidy>("worker", move || {
-                assert!(starts.fetch_add(1, Ordering::Relaxed) < 1, "{EXPECTED}");
-                Setup::new(1, &log)
-            })
-        });
-        let sup = sup.start(&rt).await.unwrap();
-        let down = rt.down(&sup);
-        rt.exit(sup.of(&0), ExitReason::Kill);
-        assert_eq!(kind(&down.await.reason), "panic");
-        assert!(matches!(sup.of(&0).call(Msg::Who).await, Err(CallError::NoProc)), "gone for good");
     });
 }
 
