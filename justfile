@@ -79,7 +79,7 @@ bench-smoke:
 ci:
     .ci/run
 
-# What takes too long for every change: deeper models, sanitizers, stress, optimised tests with twenty times the property cases. Three quarters of an hour.
+# What takes too long for every change: deeper models, sanitizers, stress, optimised tests with twenty times the property cases.
 deep:
     LOOM_MAX_PREEMPTIONS=3 ci/loom.sh
     ci/sanitizers.sh

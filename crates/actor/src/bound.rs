@@ -50,7 +50,7 @@
 //! # Checked by
 //!
 //! loom: `inbox/tests/loom_guard.rs` of the sync crate for the gate, `models/bound.rs` for queue and flag. Tests:
-//! `tests/bounded*.rs`, among them a storm that counts everything, and a model by random steps.
+//! `tests/it/bounded*.rs`, among them a storm that counts everything, and a model by random steps.
 
 mod overflow;
 mod queue;

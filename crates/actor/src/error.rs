@@ -110,6 +110,8 @@ pub enum StartError {
     Restarting,
     /// The mailbox of the supervisor that was asked is bounded, and was full.
     Full,
+    /// The supervisor that was asked waits for the end of who asks, itself or over others, and nothing was started.
+    Deadlock(CallPath),
     /// What was to be started is described wrongly, as the error says. Nothing was started.
     Invalid(Arc<dyn Error + Send + Sync>),
     /// The process table has no free slot of this size.
@@ -324,6 +326,9 @@ impl fmt::Display for StartError {
             }
             StartError::Full => {
                 f.write_str("start refused: the supervisor's mailbox is full; try again")
+            }
+            StartError::Deadlock(path) => {
+                write!(f, "start refused: the supervisor waits for who asks it ({path})")
             }
             StartError::Invalid(error) => write!(f, "start refused: {error}"),
             StartError::TableFull => f.write_str("start failed: the process table is full"),

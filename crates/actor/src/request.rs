@@ -202,6 +202,34 @@ impl<'a, M, T> Call<'a, M, T> {
         self
     }
 
+    /// Sends the request now, not when the call is first awaited: it is handled also if the future is dropped before. For
+    /// who writes supervisors: as [`ChildRef::ask`](crate::ChildRef::ask), but told of a circle.
+    ///
+    /// # Errors
+    /// Those of a request that nobody takes: `NoProc`, `Restarting`, `Full`, `WrongMessage`.
+    pub fn sent(self) -> Result<CallFuture<'a, M, T>, CallError> {
+        let mut future = self.future;
+        let (is_urgent, waits) = (future.to.is_urgent(), future.timer.is_patient());
+        let Some(cell) = future.to.cell().or_else(|| future.to.look_up()) else {
+            return Err(future.to.refusal::<M>());
+        };
+        future.timer = Timer::rare(Rare::Unpolled);
+        if !future.waiting.try_send(cell) {
+            match future.waiting.send_bounded(cell, waits) {
+                Ok(Some(queued)) => {
+                    let timer = std::mem::replace(&mut future.timer, Timer::None);
+                    future.timer = Timer::rare(Rare::InLine(queued, timer));
+                }
+                Ok(None) => {}
+                Err(unsent) => return Err(future.to.not_sent::<M>(unsent)),
+            }
+        }
+        if is_urgent {
+            lane::announce(cell);
+        }
+        Ok(future)
+    }
+
     /// The same call with an address of its own: it may outlive the reference it was made with. Costs
     /// one counter.
     pub fn owned(self) -> Call<'static, M, T> {
@@ -371,7 +399,7 @@ impl<M, T> CallFuture<'_, M, T> {
     #[cold]
     fn probed(&mut self, probe: &Probe) -> Option<Poll<Result<T, CallError>>> {
         let to = self.to.cell()?;
-        if !self.waiting.is_armed_for(probe.cell()) {
+        if !self.waiting.is_armed_for(probe.cell()) || self.timer.is_unpolled() {
             return None;
         }
         let node = self.waiting.node().addr().get();

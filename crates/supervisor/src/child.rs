@@ -97,9 +97,9 @@ impl Child {
         Child::actor(id, ActorChild::<A>::new(move || Some(args())), Restart::Permanent)
     }
 
-    /// An actor that is never restarted: its arguments are given away with the first start. Nor does it come back with
-    /// a supervisor that is restarted; one that is to, is made with [`from_fn`](Child::from_fn) and
-    /// [`Restart::Temporary`].
+    /// An actor that is never restarted: its arguments are given away with the one start, whatever that comes to. Nor does
+    /// it come back with a supervisor that is restarted, which finds it as if its `init` had said that no process is
+    /// wanted; one that is to, is made with [`from_fn`](Child::from_fn) and [`Restart::Temporary`].
     pub fn temporary<A: Actor>(id: impl Into<ChildId>, args: A::Args) -> Child<ChildRef<A::Msg>> {
         let mut args = Some(args);
         let launch = ActorChild::<A>::new(move || args.take()).once();
@@ -210,8 +210,9 @@ impl<H> Child<H> {
         self
     }
 
-    /// When it is restarted. With [`Restart::Temporary`] the arguments are forgotten with the start, or with that of the
-    /// last incarnation of its supervisor.
+    /// When it is restarted. With [`Restart::Temporary`] the arguments are forgotten once the child has started, if nobody
+    /// can start it again: it was added by `start_child`, or its supervisor is not restarted itself. Otherwise they are
+    /// kept as long as the supervisor's spec.
     pub fn restart(mut self, restart: Restart) -> Self {
         self.spec.restart = restart;
         self

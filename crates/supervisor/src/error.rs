@@ -89,8 +89,10 @@ impl From<SpecError> for StartError {
     }
 }
 
-/// A child did not start, so its supervisor did not either; the other children were stopped. The
-/// reason with which such a supervisor ends.
+/// A partition did not start. With it, as an [`ExitReason::Error`], a
+/// [`PartitionSupervisor`](crate::PartitionSupervisor) ends whose partitions could not all be started; the others were
+/// stopped. And [`resize`](crate::PartitionRef::resize) fails with it. Of a [`Supervisor`](crate::Supervisor)'s child it is
+/// [`FailedToStart`].
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ChildFailed {

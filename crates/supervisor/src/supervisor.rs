@@ -2,6 +2,7 @@
 
 mod handle;
 mod job;
+mod litter;
 mod look;
 mod made;
 mod nested;
@@ -120,7 +121,7 @@ use crate::{
 /// | in `init`, while the supervisor starts | **waits for itself** | **waits for itself** |
 /// | in any other `init` | is answered | **waits for itself** |
 /// | in `terminate`, stopped by hand or by a strategy | is answered | **waits for itself** |
-/// | in `terminate`, stopped by the supervisor's own end | `Deadlock` | `Deadlock`; `start_child` **waits for itself** |
+/// | in `terminate`, stopped by the supervisor's own end | `Deadlock` | `Deadlock` |
 ///
 /// Who waits for itself is not told so, as in OTP: such a `terminate` lasts until the child is killed, and such an `init`
 /// until the supervisor is told to end. A request that is not awaited there, but [piped](Context::pipe), waits for nobody.
@@ -129,8 +130,9 @@ use crate::{
 /// * What only looks does not wait for starts and stops that are under way.
 /// * When the supervisor is told to end while a child starts, that start is not waited for: the child is told to end,
 ///   as any other, and its `init` is dropped at its next await.
-/// * A start that finds its name taken by an orphan, a process below a supervisor that was killed, waits for the end of
-///   that, for 5 s at most, before it fails. OTP's fails at once, and its restarts are used up while the orphan ends.
+/// * A child whose name an orphan has, a process below a supervisor that was killed, is started when that has ended. It
+///   is killed when it has had the time that the child's [`Shutdown`](crate::Shutdown) gives. OTP's start fails at once,
+///   and its restarts are used up while the orphan ends. (So it is under the other supervisors here.)
 /// * Restarts: 3 in 5 s unless said, as in Elixir; OTP's is 1 in 5 s.
 /// * A start gives no information beside the child. There is no code change.
 /// * A killed supervisor's children end with `Shutdown`, not with `Killed`.

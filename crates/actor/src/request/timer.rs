@@ -30,6 +30,8 @@ pub(super) enum Rare {
     Own(Sleep),
     /// Not sent yet; waits for room if there is none.
     Patient,
+    /// Sent ahead of its first poll, from which on its time counts.
+    Unpolled,
     /// The request waits for room, or has come in since; and the timer.
     InLine(Queued, Timer),
 }
@@ -37,6 +39,18 @@ pub(super) enum Rare {
 impl Timer {
     pub(super) fn rare(rare: Rare) -> Self {
         Timer::Rare(Box::new(rare))
+    }
+
+    /// Whether the call was sent, and never polled.
+    pub(super) fn is_unpolled(&self) -> bool {
+        match self {
+            Timer::Rare(rare) => match &**rare {
+                Rare::Unpolled => true,
+                Rare::InLine(_, timer) => timer.is_unpolled(),
+                _ => false,
+            },
+            _ => false,
+        }
     }
 
     /// Whether the request is to wait for room.
@@ -52,7 +66,7 @@ impl Rare {
         match self {
             Rare::Simulated(reply) => reply.gives_way(cx),
             Rare::InLine(_, Timer::Rare(rare)) => rare.gives_way(cx),
-            Rare::InLine(..) | Rare::Patient | Rare::Own(_) => false,
+            Rare::InLine(..) | Rare::Patient | Rare::Unpolled | Rare::Own(_) => false,
         }
     }
 }
@@ -146,7 +160,7 @@ impl<M, T> CallFuture<'_, M, T> {
             Timer::Rare(rare) => match &mut **rare {
                 Rare::Simulated(reply) => reply.is_late(cx),
                 Rare::Own(sleep) => Pin::new(sleep).poll(cx).is_ready(),
-                Rare::Patient => false,
+                Rare::Patient | Rare::Unpolled => false,
                 Rare::InLine(..) => self.outside_of_line(|this| this.is_late(cx)),
             },
         }
@@ -160,6 +174,7 @@ impl<M, T> CallFuture<'_, M, T> {
                 Rare::Simulated(reply) if is_long => reply.watch(cx),
                 Rare::Simulated(_) | Rare::Patient => {}
                 Rare::Own(_) => self.watch(cx),
+                Rare::Unpolled => self.set_timer(cx),
                 Rare::InLine(..) => self.outside_of_line(|this| this.wait_on(cx)),
             },
             _ => self.watch(cx),
@@ -203,7 +218,7 @@ impl<M, T> CallFuture<'_, M, T> {
     pub(super) fn settle_rare(&mut self, rare: Rare, over: WaitOver) {
         match rare {
             Rare::Simulated(reply) => reply.over(over),
-            Rare::Own(_) | Rare::Patient => {}
+            Rare::Own(_) | Rare::Patient | Rare::Unpolled => {}
             Rare::InLine(queued, timer) => {
                 drop(queued);
                 self.timer = timer;

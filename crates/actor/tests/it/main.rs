@@ -13,6 +13,7 @@ mod bounded_storm;
 mod bounded_waiting;
 mod calls;
 mod children;
+mod children_ended;
 mod deadlocks;
 mod deadlocks_random;
 mod ends;

@@ -1,4 +1,9 @@
-//! How a child is started: whatever it is, by the supervisor of a fixed set of children.
+//! How a child is started, whatever it is: by a [`Supervisor`](crate::Supervisor), a
+//! [`PartitionSupervisor`](crate::PartitionSupervisor), or a dynamic supervisor of children of
+//! [any](crate::DynamicSupervisor::any) kinds.
+//!
+//! A [`Launch`] is the part of a child's spec that knows its type. It is kept by the supervisor, starts one incarnation
+//! after the other as a child of that, and has the address that leads to them.
 
 use std::{future::Future, pin::Pin, sync::Arc};
 
@@ -8,6 +13,7 @@ use whitebeam_actor::{
     SpawnOptions, Start, StartError, StartInfo, StartReply, oneshot,
 };
 
+use super::Spec;
 use crate::{
     ChildId, Restart, SpecError,
     dynamic::Mixed,
@@ -94,6 +100,11 @@ pub(crate) trait Launch: Send {
     /// Lets go of what incarnations are made from: none will be asked for any more. The address stays as it is.
     fn forget(&mut self);
 
+    /// Of a child that is not started any more: the specs of those below it that nobody else has, to be freed one by one.
+    fn take_below(&mut self) -> Vec<Arc<Mutex<Spec>>> {
+        Vec::new()
+    }
+
     /// Which child this is.
     fn tag(&self) -> ChildTag;
 
@@ -136,6 +147,7 @@ impl Launch for Nobody {
         std::any::type_name::<Self>()
     }
 }
+
 /// Makes a supervisor's address one that is asked for what it knows of its children.
 type AsAsked<M> = fn(ChildRef<M>) -> Box<dyn Asked>;
 

@@ -3,10 +3,10 @@
 use std::fmt;
 
 use whitebeam_actor::{
-    CallError, ChildRef, FindError, Handle, Info, Pid, SendFailure, StartError, Target,
+    CallError, ChildRef, FindError, Handle, Info, Pid, Reply, StartError, Target,
 };
 
-use super::process::{Request, Supervising};
+use super::process::{Ask, Request, Supervising};
 use crate::{Child, ChildError, ChildId, ChildKind, Restart, Shutdown, StartTree, TreeWalk};
 
 /// Talks to a [`Supervisor`](crate::Supervisor). Cheap to clone; one of a supervisor that is itself a child goes on over
@@ -99,7 +99,9 @@ pub struct ChildEntry {
     pub actor: &'static str,
 }
 
-/// The answer of [`SupervisorRef::count_children`].
+/// How many children a supervisor has: the answer of `count_children`, of [`SupervisorRef`] and of the handles of the other
+/// supervisors. Each child is counted as one of `specs`, as a supervisor or a worker, and perhaps as active. Where specs are
+/// not kept, a child is there as long as it runs or is restarted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ChildCounts {
@@ -193,23 +195,27 @@ impl SupervisorRef {
     /// | `Invalid` | the spec is wrong: a [`SpecError`](crate::SpecError) |
     /// | `NoSupervisor`, `Restarting` | the supervisor was not asked |
     /// | `Full` | its mailbox is bounded, and there is no room there, or in line |
+    /// | `Deadlock(path)` | the supervisor waits for the end of who asks: no child is started |
     ///
     /// After any other error than `Ignore` nothing of the child is kept.
     pub fn start_child<H: Send + 'static>(&self, child: Child<H>) -> StartTree<H> {
         let (spec, handle) = child.into_parts();
-        let asked = self.at.ask(|reply| Request::StartChild(Box::new(spec), reply));
-        let answer = match asked {
-            Ok(answer) => answer,
-            Err(failure) => return StartTree::failed(not_asked(failure)),
-        };
-        StartTree::new(async move {
-            match answer.await {
-                Ok(started) => started.map(|()| handle),
-                Err(CallError::Exit(reason)) => Err(StartError::Exit(reason)),
-                Err(CallError::Full) => Err(StartError::Full),
-                Err(_) => Err(StartError::ShuttingDown),
-            }
-        })
+        // A call, for one: who asks the supervisor that waits for its end is told so.
+        let call = self.at.call(|reply| Request::Ask(Ask::StartChild(Box::new(spec), reply)));
+        match call.no_timeout().owned().sent() {
+            Ok(answer) => StartTree::new(async move {
+                let started = answer.await.unwrap_or_else(|error| Err(not_answered(error)));
+                started.map(|()| handle)
+            }),
+            Err(error) => StartTree::failed(not_asked(error)),
+        }
+    }
+
+    async fn ask<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(Reply<Result<T, ChildError>>) -> Ask + Send,
+    ) -> Result<T, ChildError> {
+        self.at.call(|reply| Request::Ask(ask(reply))).no_timeout().await?
     }
 
     /// Stops a child as its spec says, and waits until it has ended. It is not started again by itself; its spec is
@@ -220,7 +226,7 @@ impl SupervisorRef {
     /// `NotFound`; or the supervisor could not be asked.
     pub async fn terminate_child(&self, id: impl Into<ChildId>) -> Result<(), ChildError> {
         let id = id.into();
-        self.at.call(|reply| Request::TerminateChild(id, reply)).no_timeout().await?
+        self.ask(|reply| Ask::TerminateChild(id, reply)).await
     }
 
     /// Starts a child again that does not run. `None`: its `init` said that no process is wanted.
@@ -230,7 +236,7 @@ impl SupervisorRef {
     /// could not be asked.
     pub async fn restart_child(&self, id: impl Into<ChildId>) -> Result<Option<Pid>, ChildError> {
         let id = id.into();
-        self.at.call(|reply| Request::RestartChild(id, reply)).no_timeout().await?
+        self.ask(|reply| Ask::RestartChild(id, reply)).await
     }
 
     /// Forgets a child that does not run: its address is `NoProc` for good.
@@ -239,7 +245,7 @@ impl SupervisorRef {
     /// `Running`, `ChildRestarting`, `NotFound`; or the supervisor could not be asked.
     pub async fn delete_child(&self, id: impl Into<ChildId>) -> Result<(), ChildError> {
         let id = id.into();
-        self.at.call(|reply| Request::DeleteChild(id, reply)).no_timeout().await?
+        self.ask(|reply| Ask::DeleteChild(id, reply)).await
     }
 
     /// All children, the newest first. Takes time by their number.
@@ -247,7 +253,7 @@ impl SupervisorRef {
     /// # Errors
     /// The supervisor could not be asked.
     pub async fn which_children(&self) -> Result<Vec<ChildEntry>, ChildError> {
-        self.at.call(Request::WhichChildren).no_timeout().await?
+        self.ask(Ask::WhichChildren).await
     }
 
     /// One child of those that [`which_children`](Self::which_children) would tell of.
@@ -256,7 +262,7 @@ impl SupervisorRef {
     /// `NotFound`; or the supervisor could not be asked.
     pub async fn which_child(&self, id: impl Into<ChildId>) -> Result<ChildEntry, ChildError> {
         let id = id.into();
-        self.at.call(|reply| Request::WhichChild(id, reply)).no_timeout().await?
+        self.ask(|reply| Ask::WhichChild(id, reply)).await
     }
 
     /// How many children there are. Takes time by their number.
@@ -264,7 +270,7 @@ impl SupervisorRef {
     /// # Errors
     /// The supervisor could not be asked.
     pub async fn count_children(&self) -> Result<ChildCounts, ChildError> {
-        self.at.call(Request::CountChildren).no_timeout().await?
+        self.ask(Ask::CountChildren).await
     }
 
     /// The settings of a child.
@@ -273,7 +279,7 @@ impl SupervisorRef {
     /// `NotFound`; or the supervisor could not be asked.
     pub async fn get_childspec(&self, id: impl Into<ChildId>) -> Result<ChildSpec, ChildError> {
         let id = id.into();
-        self.at.call(|reply| Request::GetChildspec(id, reply)).no_timeout().await?
+        self.ask(|reply| Ask::GetChildspec(id, reply)).await
     }
 
     /// A picture of this supervisor with all below it, once it is awaited: who supervises whom, with which settings,
@@ -311,11 +317,21 @@ impl SupervisorRef {
     }
 }
 
-fn not_asked(failure: SendFailure) -> StartError {
-    match failure {
-        SendFailure::Restarting => StartError::Restarting,
-        SendFailure::Full => StartError::Full,
+fn not_asked(error: CallError) -> StartError {
+    match error {
+        CallError::Restarting => StartError::Restarting,
+        CallError::Full => StartError::Full,
         _ => StartError::NoSupervisor,
+    }
+}
+
+fn not_answered(error: CallError) -> StartError {
+    match error {
+        CallError::Exit(reason) => StartError::Exit(reason),
+        CallError::Deadlock(path) => StartError::Deadlock(path),
+        // A bound has dropped it.
+        CallError::Full => StartError::Full,
+        _ => StartError::ShuttingDown,
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use whitebeam_actor::{Pid, Reply, StartError, StartInfo, TimerRef};
+use whitebeam_actor::{Pid, Reply, StartError, TimerRef};
 
 use super::{
     process::Strategy,
@@ -63,6 +63,8 @@ pub(super) enum Step {
     /// Nothing: the next step can be begun.
     None,
     Stopping(Stopping),
+    /// The end of an orphan that has the name of this child, which is started then.
+    AwaitingName(Place),
     Starting(Starting),
 }
 
@@ -76,10 +78,6 @@ pub(super) struct Stopping {
 pub(super) struct Starting {
     pub(super) place: Place,
     pub(super) run: u64,
-    /// What the incarnation is told of its start.
-    pub(super) info: Option<StartInfo>,
-    /// It has waited for its name once.
-    pub(super) has_waited: bool,
     /// Once it has come. A failure waits for the end of the process.
     pub(super) outcome: Option<Result<(), StartError>>,
 }
@@ -91,6 +89,14 @@ impl Step {
         deadline: Option<Duration>,
     ) -> Self {
         Step::Stopping(Stopping { place, timer, deadline })
+    }
+
+    fn is_start_of(&self, place: Place) -> bool {
+        match self {
+            Step::AwaitingName(it) => *it == place,
+            Step::Starting(starting) => starting.place == place,
+            Step::None | Step::Stopping(_) => false,
+        }
     }
 }
 
@@ -155,8 +161,7 @@ impl Job {
 
     /// The child whose restart is under way.
     pub(super) fn restarts(&self, place: Place) -> bool {
-        matches!(self.purpose, Purpose::Restart)
-            && matches!(&self.step, Step::Starting(starting) if starting.place == place)
+        matches!(self.purpose, Purpose::Restart) && self.step.is_start_of(place)
     }
 
     /// Whether it has stopped this child and is to start it again.
@@ -166,7 +171,6 @@ impl Job {
 
     /// Whether a start is under way that is no restart.
     pub(super) fn starts(&self, place: Place) -> bool {
-        !matches!(self.purpose, Purpose::Restart)
-            && matches!(&self.step, Step::Starting(starting) if starting.place == place)
+        !matches!(self.purpose, Purpose::Restart) && self.step.is_start_of(place)
     }
 }

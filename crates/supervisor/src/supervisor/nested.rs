@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use whitebeam_actor::{ChildSlot, ChildTag, SpawnOptions, StartError, StartInfo};
 
 use super::{
@@ -10,7 +11,7 @@ use super::{
 };
 use crate::{
     Child, ChildId, Nested, Restart, SpecError,
-    child::{Launch, Launched, Parent, Sealed, launch_supervisor},
+    child::{Launch, Launched, Parent, Sealed, Spec, launch_supervisor},
     tree::Asked,
 };
 
@@ -53,6 +54,11 @@ impl Launch for NestedTree {
     /// The tree is its incarnation's alone from now on: its children are gone with that.
     fn forget(&mut self) {
         self.tree = None;
+    }
+
+    fn take_below(&mut self) -> Vec<Arc<Mutex<Spec>>> {
+        let tree = self.tree.take().and_then(Arc::into_inner);
+        tree.map(|tree| tree.children).unwrap_or_default()
     }
 
     fn tag(&self) -> ChildTag {

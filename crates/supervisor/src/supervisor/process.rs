@@ -5,10 +5,10 @@
 //! What changes children, be it asked for or a consequence of an end, is a [`Job`]: stops, newest first, and then
 //! starts, oldest first. One is under way at most; what comes meanwhile waits in line, in the order of arrival. So
 //! every change sees the children as the one before has left them, as in OTP, where the process itself waits for each
-//! start and stop. Here it does not: no handler is suspended but `terminate`. A step of a job is begun (a child is
+//! start and stop. Here it does not: no handler waits for a child but `terminate`. A step of a job is begun (a child is
 //! spawned, or told to end), and the job goes on when the message comes that says how it came out. Between two steps
-//! questions are answered, and an exit signal of the parent acts. After a batch of steps ([`BATCH`]) a handler is
-//! suspended after all, until others have had a turn.
+//! questions are answered, and an exit signal of the parent acts. After a batch of steps ([`BATCH`]), and of specs that
+//! are freed ([`Litter`]), a handler is suspended until others have had a turn.
 //!
 //! ```text
 //!              ask, an end, a try again                   the line is empty
@@ -41,7 +41,11 @@
 //! outcome says so *and* the process is gone, so that its name is free for the next try. What a nested supervisor's
 //! outcome says is whether all of its children have started.
 //!
-//! A start that was refused since an orphan has the name waits for the end of that, once, and is made again.
+//! # Names of orphans
+//!
+//! A child whose [given name](whitebeam_actor::SpawnOptions::name) an orphan has, a process below a supervisor that was killed, is not
+//! started before that has ended; it is killed when it has had the time that the child itself would have. So a start is
+//! made once, with the one set of arguments that there may be, and fails if the name is anybody else's.
 //!
 //! # What is kept per child
 //!
@@ -72,6 +76,7 @@ use super::{
     Supervisor,
     handle::{ChildCounts, ChildEntry, ChildSpec},
     job::{Job, Step},
+    litter::Litter,
     roster::{Entry, Place, Roster, State},
 };
 use crate::{
@@ -124,8 +129,8 @@ impl Source {
     }
 }
 
-/// What a supervisor is asked, and tells itself.
-pub(crate) enum Request {
+/// What a supervisor is asked by its handle.
+pub(crate) enum Ask {
     StartChild(Box<Spec>, Reply<Result<(), StartError>>),
     TerminateChild(ChildId, Reply<Result<(), ChildError>>),
     RestartChild(ChildId, Reply<Result<Option<Pid>, ChildError>>),
@@ -134,12 +139,17 @@ pub(crate) enum Request {
     WhichChild(ChildId, Reply<Result<ChildEntry, ChildError>>),
     CountChildren(Reply<Result<ChildCounts, ChildError>>),
     GetChildspec(ChildId, Reply<Result<ChildSpec, ChildError>>),
+}
+
+/// What comes to a supervisor. All but the first is seen to at once.
+pub(crate) enum Request {
+    Ask(Ask),
     /// Somebody makes a picture of the tree: the first so many workers, and all supervisors.
     Look(usize, Reply<Looked>),
     /// How the start of this number came out.
     Started(Place, u64, Result<(), StartError>),
-    /// The name of the child whose start this is may be free now.
-    NameFree(Place, u64),
+    /// The orphan that had the name of the child that is to be started has ended.
+    NameFree(Place),
     /// The child of this start was told to end and has had its time.
     TimeOver(Place, u64),
     /// A start in a restart of this child has failed, and is to be tried again.
@@ -152,7 +162,7 @@ pub(crate) enum Request {
 
 /// What waits for the job that is under way.
 pub(super) enum Waiting {
-    Asked(Request),
+    Asked(Ask),
     /// The child of this start has ended by itself.
     Ended(Place, u64),
     TryAgain(Place),
@@ -176,13 +186,14 @@ pub(crate) struct Supervising {
     /// How many of these were asked by others, and the bound of the mailbox that they were taken from.
     pub(super) asked: usize,
     pub(super) bound: Option<(usize, Overflow)>,
-    /// Steps since others were let run; and whether that is waited for.
+    /// Steps since others were let run. After a batch that is waited for.
     pub(super) steps: usize,
-    pub(super) gives_way: bool,
     /// The children of the spec have started.
     pub(super) has_begun: bool,
     /// Its end was decided: nothing is begun any more.
     pub(super) is_ending: bool,
+    /// Of children that were dropped. Cleared behind each message.
+    pub(super) litter: Litter,
 }
 
 impl Actor for Supervising {
@@ -216,9 +227,9 @@ impl Actor for Supervising {
             asked: 0,
             bound: cx.mailbox_bound(),
             steps: 0,
-            gives_way: false,
             has_begun: false,
             is_ending: false,
+            litter: Litter::default(),
             tree,
         };
         this.go_on(cx);
@@ -228,20 +239,21 @@ impl Actor for Supervising {
     async fn handle(&mut self, request: Request, cx: &mut Context<Self>) -> Result<(), ExitReason> {
         match request {
             Request::Started(place, run, outcome) => self.started(place, run, outcome, cx),
-            Request::NameFree(place, run) => self.name_is_free(place, run, cx),
+            Request::NameFree(place) => self.name_is_free(place, cx),
             Request::TimeOver(place, run) => self.time_over(place, run, cx),
             Request::TryAgain(place) => self.waiting.push_back(Waiting::TryAgain(place)),
             Request::GoOn => {
                 yield_now().await;
-                (self.steps, self.gives_way) = (0, false);
+                self.steps = 0;
             }
             Request::Exit => {}
             Request::Look(workers, reply) => reply.send(self.look(workers)),
             // Before there are children to tell of it waits as for any actor's `init`.
-            question if self.has_begun && question.only_looks() => self.answer(question, cx),
-            request => self.put_in_line(request, cx),
+            Request::Ask(ask) if self.has_begun && ask.only_looks() => self.answer(ask, cx),
+            Request::Ask(ask) => self.put_in_line(ask, cx),
         }
         self.go_on(cx);
+        self.litter.clear().await;
         Ok(())
     }
 
@@ -334,7 +346,9 @@ impl Supervising {
     async fn take_apart(&mut self) {
         let mut steps = 0;
         while let Some(place) = self.children.newest() {
-            drop(self.children.remove(place));
+            if let Some(entry) = self.children.remove(place) {
+                self.litter.free(entry.into_spec());
+            }
             steps += 1;
             if steps % BATCH == 0 {
                 yield_now().await;
@@ -342,14 +356,9 @@ impl Supervising {
         }
         // No other incarnation can come.
         if let Some(tree) = Arc::get_mut(&mut self.tree) {
-            while !tree.children.is_empty() {
-                let batch = tree.children.len().saturating_sub(BATCH);
-                tree.children.truncate(batch);
-                if batch > 0 {
-                    yield_now().await;
-                }
-            }
+            self.litter.add(std::mem::take(&mut tree.children));
         }
+        self.litter.clear().await;
     }
 
     /// Changes what is known of a child's process.
@@ -368,6 +377,7 @@ impl Supervising {
         self.set(place, State::Stopped);
         if let Some(entry) = self.children.remove(place) {
             entry.gone();
+            self.litter.free(entry.into_spec());
         }
     }
 
@@ -407,6 +417,9 @@ impl Supervising {
             _ => self.waiting.push_back(Waiting::Ended(place, run)),
         }
         self.go_on(cx);
+        if !self.litter.is_empty() {
+            cx.pipe(std::future::ready(()), |()| Request::GoOn);
+        }
     }
 
     fn time_over(&mut self, place: Place, run: u64, cx: &mut Context<Self>) {

@@ -6,46 +6,38 @@ use super::{
     check,
     handle::{ChildCounts, ChildEntry, ChildSpec, ChildState},
     job::{Job, Release},
-    process::{Request, Supervising, Waiting},
+    process::{Ask, Strategy, Supervising, Waiting},
     roster::{Entry, Place, State},
 };
 use crate::{ChildError, ChildId, ChildKind, child::Spec, guard};
 
-impl Request {
+impl Ask {
     /// Whether it changes nothing.
     pub(super) fn only_looks(&self) -> bool {
         matches!(
             self,
-            Request::WhichChildren(_)
-                | Request::WhichChild(..)
-                | Request::CountChildren(_)
-                | Request::GetChildspec(..)
+            Ask::WhichChildren(_)
+                | Ask::WhichChild(..)
+                | Ask::CountChildren(_)
+                | Ask::GetChildspec(..)
         )
     }
 
     /// Answers that there is no room for it.
     fn refuse(self) {
         match self {
-            Request::StartChild(spec, reply) => {
+            Ask::StartChild(spec, reply) => {
                 drop(spec);
                 reply.send(Err(StartError::Full));
             }
-            Request::TerminateChild(_, reply) | Request::DeleteChild(_, reply) => {
+            Ask::TerminateChild(_, reply) | Ask::DeleteChild(_, reply) => {
                 reply.send(Err(ChildError::Full));
             }
-            Request::RestartChild(_, reply) => reply.send(Err(ChildError::Full)),
-            Request::WhichChildren(reply) => reply.send(Err(ChildError::Full)),
-            Request::WhichChild(_, reply) => reply.send(Err(ChildError::Full)),
-            Request::CountChildren(reply) => reply.send(Err(ChildError::Full)),
-            Request::GetChildspec(_, reply) => reply.send(Err(ChildError::Full)),
-            // It is seen to at once.
-            Request::Look(..)
-            | Request::Started(..)
-            | Request::NameFree(..)
-            | Request::TimeOver(..)
-            | Request::TryAgain(..)
-            | Request::GoOn
-            | Request::Exit => {}
+            Ask::RestartChild(_, reply) => reply.send(Err(ChildError::Full)),
+            Ask::WhichChildren(reply) => reply.send(Err(ChildError::Full)),
+            Ask::WhichChild(_, reply) => reply.send(Err(ChildError::Full)),
+            Ask::CountChildren(reply) => reply.send(Err(ChildError::Full)),
+            Ask::GetChildspec(_, reply) => reply.send(Err(ChildError::Full)),
         }
     }
 }
@@ -53,65 +45,59 @@ impl Request {
 impl Supervising {
     /// Puts a request in line, if the bound of the mailbox leaves room for it there: what was taken out of the mailbox
     /// to wait is not to be without one.
-    pub(super) fn put_in_line(&mut self, request: Request, cx: &mut Context<Self>) {
+    pub(super) fn put_in_line(&mut self, ask: Ask, cx: &mut Context<Self>) {
         if let Some((limit, overflow)) = self.bound
             && self.asked >= limit
         {
             match overflow {
                 Overflow::DropOldest => self.refuse_oldest(),
                 Overflow::Exit => {
-                    request.refuse();
+                    ask.refuse();
                     return self.end(ExitReason::MailboxOverflow, cx);
                 }
-                _ => return request.refuse(),
+                _ => return ask.refuse(),
             }
         }
         self.asked += 1;
-        self.waiting.push_back(Waiting::Asked(request));
+        self.waiting.push_back(Waiting::Asked(ask));
     }
 
     fn refuse_oldest(&mut self) {
         let is_asked = |waiting: &Waiting| matches!(waiting, Waiting::Asked(_));
         let oldest = self.waiting.iter().position(is_asked);
-        if let Some(Waiting::Asked(request)) = oldest.and_then(|at| self.waiting.remove(at)) {
+        if let Some(Waiting::Asked(ask)) = oldest.and_then(|at| self.waiting.remove(at)) {
             self.asked -= 1;
-            request.refuse();
+            ask.refuse();
         }
     }
 
     /// Answers a question; or does what is asked, or begins to, when nothing else is under way.
-    pub(super) fn answer(&mut self, request: Request, cx: &mut Context<Self>) {
-        match request {
-            Request::StartChild(spec, reply) => self.start_child(*spec, reply, cx),
-            Request::TerminateChild(id, reply) => match self.listed(&id) {
+    pub(super) fn answer(&mut self, ask: Ask, cx: &mut Context<Self>) {
+        match ask {
+            Ask::StartChild(spec, reply) => self.start_child(*spec, reply, cx),
+            Ask::TerminateChild(id, reply) => match self.listed(&id) {
                 Some((place, entry)) => {
-                    let is_tried_again = matches!(entry.state, State::Restarting);
-                    let newest = self.children.newest().filter(|_| is_tried_again);
+                    // Alone, it is waited for by no others.
+                    let is_group_tried_again = matches!(entry.state, State::Restarting)
+                        && self.tree.strategy != Strategy::OneForOne;
+                    let newest = self.children.newest().filter(|_| is_group_tried_again);
                     let releases = newest.map(|newest| Release { newest, below: place });
                     self.job = Some(Job::terminate(place, reply, releases));
                 }
                 None => reply.send(Err(ChildError::NotFound)),
             },
-            Request::RestartChild(id, reply) => self.restart_child(&id, reply),
-            Request::DeleteChild(id, reply) => reply.send(self.delete_child(&id)),
-            Request::WhichChildren(reply) => reply.send(Ok(self.which_children())),
-            Request::WhichChild(id, reply) => {
+            Ask::RestartChild(id, reply) => self.restart_child(&id, reply),
+            Ask::DeleteChild(id, reply) => reply.send(self.delete_child(&id)),
+            Ask::WhichChildren(reply) => reply.send(Ok(self.which_children())),
+            Ask::WhichChild(id, reply) => {
                 let found = self.listed(&id).map(|(place, entry)| self.describe(place, entry));
                 reply.send(found.ok_or(ChildError::NotFound));
             }
-            Request::CountChildren(reply) => reply.send(Ok(self.count_children(cx))),
-            Request::GetChildspec(id, reply) => {
+            Ask::CountChildren(reply) => reply.send(Ok(self.count_children(cx))),
+            Ask::GetChildspec(id, reply) => {
                 let found = self.listed(&id).map(|(_, entry)| entry.settings());
                 reply.send(found.ok_or(ChildError::NotFound));
             }
-            // These are for the supervisor alone, or are seen to at once, and not passed on.
-            Request::Look(..)
-            | Request::Started(..)
-            | Request::NameFree(..)
-            | Request::TimeOver(..)
-            | Request::TryAgain(..)
-            | Request::GoOn
-            | Request::Exit => {}
         }
     }
 
@@ -129,7 +115,7 @@ impl Supervising {
             Ok(Ok(())) => self.present(&spec.id),
         };
         if let Some(error) = refused {
-            drop(spec);
+            self.litter.free_own(spec);
             return reply.send(Err(error));
         }
         let place = self.children.push(Entry::added(spec));

@@ -7,7 +7,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use parking_lot::Mutex;
-use whitebeam_actor::{ChildKey, ExitReason, Pid, StartInfo};
+use whitebeam_actor::{ChildKey, ExitReason, Name, Pid, StartInfo};
 
 use crate::{
     ChildId, ChildKind, Restart, Shutdown,
@@ -80,13 +80,16 @@ struct Node {
 impl Entry {
     /// A child of the supervisor's spec.
     pub(super) fn new(spec: Arc<Mutex<Spec>>) -> Self {
-        let inner = spec.lock();
+        let (id, kind, restart, shutdown, significant) = {
+            let spec = spec.lock();
+            (spec.id.clone(), spec.kind, spec.restart, spec.shutdown, spec.significant)
+        };
         Entry {
-            id: inner.id.clone(),
-            kind: inner.kind,
-            restart: inner.restart,
-            shutdown: inner.shutdown,
-            significant: inner.significant,
+            id,
+            kind,
+            restart,
+            shutdown,
+            significant,
             is_listed: true,
             is_added: false,
             stopped_by: 0,
@@ -94,10 +97,7 @@ impl Entry {
             run: 0,
             attempt: 0,
             last_exit: None,
-            spec: {
-                drop(inner);
-                spec
-            },
+            spec,
         }
     }
 
@@ -133,6 +133,15 @@ impl Entry {
 
     pub(super) fn launcher(&self) -> Arc<Mutex<Spec>> {
         Arc::clone(&self.spec)
+    }
+
+    pub(super) fn into_spec(self) -> Arc<Mutex<Spec>> {
+        self.spec
+    }
+
+    /// The name that its process is given.
+    pub(super) fn name(&self) -> Option<Name> {
+        self.spec.lock().options.given_name().cloned()
     }
 
     /// Of what type its process is.

@@ -5,11 +5,10 @@ use std::{
     pin::pin,
     sync::Arc,
     task::Poll,
-    time::Duration,
 };
 
 use whitebeam_actor::{
-    ChildKey, Context, ExitReason, Handle, Pid, StartError, StartInfo, SupervisorContext,
+    ChildKey, Context, ExitReason, Handle, Pid, StartError, Stop, SupervisorContext,
 };
 
 use super::{
@@ -18,7 +17,7 @@ use super::{
     roster::{Place, State},
 };
 use crate::{
-    AutoShutdown, ChildError, FailedToStart, Restart,
+    AutoShutdown, ChildError, FailedToStart, Restart, Shutdown,
     child::{Launched, Parent},
     guard,
 };
@@ -26,7 +25,7 @@ use crate::{
 impl Supervising {
     /// Begins what can be begun. After a batch of steps others get their turn.
     pub(super) fn go_on(&mut self, cx: &mut Context<Self>) {
-        while !self.is_ending && !self.gives_way {
+        while !self.is_ending && self.steps < BATCH {
             match &self.job {
                 Some(Job { step: Step::None, .. }) => self.next_step(cx),
                 Some(_) => return,
@@ -37,7 +36,6 @@ impl Supervising {
             }
             self.steps += 1;
             if self.steps == BATCH {
-                self.gives_way = true;
                 cx.pipe(std::future::ready(()), |()| Request::GoOn);
             }
         }
@@ -45,9 +43,9 @@ impl Supervising {
 
     fn see_to(&mut self, next: Waiting, cx: &mut Context<Self>) {
         match next {
-            Waiting::Asked(request) => {
+            Waiting::Asked(ask) => {
                 self.asked -= 1;
-                self.answer(request, cx);
+                self.answer(ask, cx);
             }
             Waiting::Ended(place, run) => {
                 let Some(entry) = self.children.get(place) else { return };
@@ -186,27 +184,43 @@ impl Supervising {
         }
     }
 
+    /// Starts a child; one whose name an orphan has when that is gone. Asked before its arguments are made: they may be
+    /// there for one start only.
     fn start(&mut self, place: Place, cx: &mut Context<Self>) {
+        match self.orphan_with_name_of(place, cx) {
+            Some(orphan) => {
+                let time = self.children.get(place).map(|entry| entry.shutdown);
+                let gone = gone(cx.runtime(), orphan, time.unwrap_or(Shutdown::WORKER));
+                cx.pipe(gone, move |()| Request::NameFree(place));
+                self.wait_for(Step::AwaitingName(place));
+            }
+            None => self.launch(place, cx),
+        }
+    }
+
+    fn orphan_with_name_of(&self, place: Place, cx: &Context<Self>) -> Option<Pid> {
+        let name = self.children.get(place)?.name()?;
+        let rt = cx.runtime();
+        rt.whereis(name).filter(|owner| rt.is_orphan(*owner))
+    }
+
+    /// The orphan that had the name of the child that is to be started has ended. Another may have it by now.
+    pub(super) fn name_is_free(&mut self, place: Place, cx: &mut Context<Self>) {
+        if let Some(Job { step: Step::AwaitingName(waiting), .. }) = &self.job
+            && *waiting == place
+        {
+            self.start(place, cx);
+        }
+    }
+
+    fn launch(&mut self, place: Place, cx: &mut Context<Self>) {
         self.runs += 1;
         let run = self.runs;
         let Some(entry) = self.children.get_mut(place) else { return };
         let info = entry.next_start(run);
-        self.launch(place, run, info, false, cx);
-    }
-
-    fn launch(
-        &mut self,
-        place: Place,
-        run: u64,
-        info: Option<StartInfo>,
-        has_waited: bool,
-        cx: &mut Context<Self>,
-    ) {
-        let Some(entry) = self.children.get(place) else { return };
         let launcher = entry.launcher();
-        let told = info.clone();
         // Arguments are made by the user's code: its panic is a failed start.
-        let launched = guard::call(|| launcher.lock().start(Parent::Tree(cx), told))
+        let launched = guard::call(|| launcher.lock().start(Parent::Tree(cx), info))
             .unwrap_or_else(|panic| Launched::refused(StartError::Exit(panic)));
         let running = launched.key.and_then(|key| Some((key, cx.child_pid(key)?)));
         match running {
@@ -217,29 +231,7 @@ impl Supervising {
             None => self.set(place, State::Stopped),
         }
         cx.pipe(launched.ready, move |outcome| Request::Started(place, run, outcome));
-        self.wait_for(Step::Starting(Starting { place, run, info, has_waited, outcome: None }));
-    }
-
-    /// The start that is under way has found its name taken. `true`: by an orphan, whose end is waited for, once.
-    fn waits_for_name(&mut self, owner: Pid, cx: &mut Context<Self>) -> bool {
-        let rt = cx.runtime();
-        let Some(Job { step: Step::Starting(starting), .. }) = &mut self.job else { return false };
-        if starting.has_waited || !rt.is_orphan(owner) {
-            return false;
-        }
-        starting.has_waited = true;
-        let (place, run) = (starting.place, starting.run);
-        cx.pipe(ended_or_over(rt, owner), move |()| Request::NameFree(place, run));
-        true
-    }
-
-    /// The orphan that had the name has ended, or has had its time: the same start once more.
-    pub(super) fn name_is_free(&mut self, place: Place, run: u64, cx: &mut Context<Self>) {
-        let Some(Job { step: Step::Starting(starting), .. }) = &mut self.job else { return };
-        if starting.place == place && starting.run == run {
-            let info = starting.info.take();
-            self.launch(place, run, info, true, cx);
-        }
+        self.wait_for(Step::Starting(Starting { place, run, outcome: None }));
     }
 
     fn note_place(&mut self, key: ChildKey, place: Place) {
@@ -260,12 +252,6 @@ impl Supervising {
         if starting.place != place || starting.run != run {
             return;
         }
-        if let Err(StartError::NameTaken(owner)) = outcome
-            && self.waits_for_name(owner, cx)
-        {
-            return;
-        }
-        let Some(Job { step: Step::Starting(starting), .. }) = &mut self.job else { return };
         starting.outcome = Some(outcome);
         self.settle(cx);
     }
@@ -387,15 +373,22 @@ impl Supervising {
     }
 }
 
-/// Longest that a start waits for the end of an orphan that has its name: as long as workers get to end.
-const ORPHANS_TIME: Duration = Duration::from_secs(5);
-
-/// Ready when the process has ended, or has had its time.
-async fn ended_or_over(rt: Handle, owner: Pid) {
-    let (mut down, mut time) = (pin!(rt.down(owner)), pin!(rt.sleep(ORPHANS_TIME)));
-    poll_fn(|cx| match (down.as_mut().poll(cx), time.as_mut().poll(cx)) {
-        (Poll::Pending, Poll::Pending) => Poll::Pending,
-        _ => Poll::Ready(()),
-    })
-    .await;
+/// Ready when the orphan has ended. It was told to, and has as long as the child that is to have its name would have,
+/// from now on; then it is killed.
+async fn gone(rt: Handle, orphan: Pid, shutdown: Shutdown) {
+    let mut down = pin!(rt.down(orphan));
+    if let Stop::After(time) = shutdown.into() {
+        let mut time = pin!(rt.sleep(time));
+        let is_gone = poll_fn(|cx| match (down.as_mut().poll(cx), time.as_mut().poll(cx)) {
+            (Poll::Pending, Poll::Pending) => Poll::Pending,
+            (down, _) => Poll::Ready(down.is_ready()),
+        });
+        if is_gone.await {
+            return;
+        }
+    }
+    if shutdown != Shutdown::Infinity {
+        rt.exit(orphan, ExitReason::Kill);
+    }
+    down.await;
 }

@@ -1,21 +1,32 @@
 //! What a supervisor answers, for each request and each state of the child that it is about, by OTP's `supervisor.erl`;
 //! and what it answers when it cannot.
 
-use std::{future::Future, pin::Pin, sync::Arc, task::Poll};
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::Poll,
+};
 
 use futures_util::future::join_all;
 use parking_lot::Mutex;
 use whitebeam_actor::{
-    CallError, ChildRef, ExitReason, Handle, Overflow, SpawnOptions, StartError,
+    CallError, ChildRef, ExitReason, Handle, Mailbox, Overflow, SpawnOptions, StartError,
 };
 use whitebeam_supervisor::{
-    Child, ChildError, ChildId, ChildState, Intensity, PartitionSupervisor, Partitions, SpecError,
-    StartTree, Supervisor, SupervisorRef,
+    Child, ChildError, ChildId, ChildState, Intensity, PartitionSupervisor, Partitions, Restart,
+    SpecError, StartTree, Supervisor, SupervisorRef,
 };
 
 use crate::{
     support::{Event, Gate, Log, Msg, Plain, Setup, Tidy, kind, stop, told, until},
-    tree::{child, child_of, counts, current, everywhere, starts, until_state},
+    tree::{
+        Come, Starts, child, child_of, counts, current, everywhere, starts, state_in,
+        until_dropped, until_state,
+    },
 };
 
 async fn crash(rt: &Handle, child: &ChildRef<Msg>) {
@@ -82,12 +93,22 @@ impl Ask {
 /// What the child 1 is when the supervisor sees to the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Is {
+    /// Its first start is under way, and the request waits for that.
+    Starting,
     Running,
     /// It has ended behind the request, and nobody has seen to it.
     Ended,
     /// Its restart has failed, and is tried again behind the request.
     Restarting,
+    /// It is being terminated, and the request waits for that.
+    Stopping,
     Stopped,
+    /// Its `init` said that no process is wanted.
+    Ignored,
+    /// It has ended by itself, in order, and is transient.
+    Left,
+    /// It has ended by itself, and is temporary.
+    Dropped,
     Unknown,
 }
 
@@ -114,12 +135,53 @@ async fn answer(rt: &Handle, is: Is, ask: Ask) -> String {
     let mut tree = Supervisor::one_for_one().with_intensity(Intensity::Unlimited);
     let first = match is {
         Is::Restarting => Some(tree.child_with(failing(&log, &gates))),
-        Is::Unknown => None,
+        Is::Stopping => {
+            let gate = gates[0].clone();
+            let setup = Setup::new(1, &log).terminate(move |_| gate.clone().passed());
+            Some(tree.child_with(Child::new::<Tidy>(1, setup)))
+        }
+        Is::Ignored => {
+            let come = Starts::new([Come::Ignored]).come();
+            Some(tree.child_with(child_of(Setup::new(1, &log).init(come))))
+        }
+        Is::Left => Some(tree.child_with(child(1, &log).restart(Restart::Transient))),
+        Is::Dropped => Some(tree.child_with(child(1, &log).restart(Restart::Temporary))),
+        Is::Starting | Is::Unknown => None,
         _ => Some(tree.child_with(child(1, &log))),
     };
     let root = tree.start(rt).await.unwrap();
     let answer = match is {
-        Is::Running | Is::Unknown => ask.about_1(&root, &log).await,
+        Is::Running | Is::Ignored | Is::Unknown => ask.about_1(&root, &log).await,
+        Is::Starting => {
+            let setup = Setup::new(1, &log).init_at(&gates[0]);
+            let started = root.start_child(child_of(setup));
+            log.wait_for(Event::Init(1, 1)).await;
+            let answer = ask.about_1(&root, &log).await;
+            root.count_children().await.unwrap();
+            gates[0].open();
+            started.await.unwrap();
+            answer
+        }
+        Is::Stopping => {
+            let mut terminated = Box::pin(root.terminate_child(1));
+            assert!(futures_util::poll!(&mut terminated).is_pending());
+            log.wait_for(Event::Terminate(1)).await;
+            let answer = ask.about_1(&root, &log).await;
+            root.count_children().await.unwrap();
+            gates[0].open();
+            terminated.await.unwrap();
+            answer
+        }
+        Is::Left => {
+            told(rt, &current(first.as_ref().unwrap()), Msg::End(ExitReason::Normal)).await;
+            until_state(rt, &root, 1, ChildState::Stopped).await;
+            ask.about_1(&root, &log).await
+        }
+        Is::Dropped => {
+            crash(rt, first.as_ref().unwrap()).await;
+            until_dropped(rt, &root, 1).await;
+            ask.about_1(&root, &log).await
+        }
         Is::Stopped => {
             root.terminate_child(1).await.unwrap();
             ask.about_1(&root, &log).await
@@ -154,12 +216,20 @@ async fn answer(rt: &Handle, is: Is, ask: Ask) -> String {
 /// The table of answers.
 #[test]
 fn every_request_in_every_state() {
+    let stopped = ["already present", "ok", "ok", "ok", "ok", "ok"];
+    let unknown = ["ok", "not found", "not found", "not found", "not found", "not found"];
     let rows = [
+        // It is told of when it has started.
+        (Is::Starting, ["already started", "ok", "running", "running", "not found", "not found"]),
         (Is::Running, ["already started", "ok", "running", "running", "ok", "ok"]),
         (Is::Ended, ["already started", "ok", "running", "running", "ok", "ok"]),
         (Is::Restarting, ["already present", "ok", "restarting", "restarting", "ok", "ok"]),
-        (Is::Stopped, ["already present", "ok", "ok", "ok", "ok", "ok"]),
-        (Is::Unknown, ["ok", "not found", "not found", "not found", "not found", "not found"]),
+        (Is::Stopping, stopped),
+        (Is::Stopped, stopped),
+        (Is::Ignored, stopped),
+        (Is::Left, stopped),
+        (Is::Dropped, unknown),
+        (Is::Unknown, unknown),
     ];
     everywhere(move |rt| async move {
         for (is, answers) in rows {
@@ -200,32 +270,57 @@ fn an_end_and_a_request_are_seen_to_in_their_order() {
     });
 }
 
-/// A child that has started and ended at once is one that has ended: what is asked behind that finds it restarted.
+/// A process that ends as soon as it has begun, the first time; and the count of its starts.
+fn brief() -> (Child<ChildRef<()>>, Arc<AtomicUsize>) {
+    let starts: Arc<AtomicUsize> = Arc::default();
+    let counted = starts.clone();
+    let child = Child::process(1, move |mut mailbox: Mailbox<()>| {
+        let is_first = counted.fetch_add(1, Ordering::SeqCst) == 0;
+        async move {
+            if is_first {
+                return Err(ExitReason::custom("brief"));
+            }
+            loop {
+                mailbox.recv().await;
+            }
+        }
+    });
+    (child, starts)
+}
+
+/// A child that ends right behind its start has started, in whatever order the two are heard of; its end is seen to
+/// behind what was asked before.
 #[test]
 fn an_end_right_behind_a_start_keeps_its_place_in_line() {
     everywhere(|rt| async move {
-        let log = Log::new();
-        let root = Supervisor::one_for_one().start(&rt).await.unwrap();
-        let setup = Setup::new(1, &log).init({
-            let rt = rt.clone();
-            move |info| {
-                let (rt, me) = (rt.clone(), rt.whereis("brief"));
-                async move {
-                    if info.attempt == 1 {
-                        rt.exit(me.unwrap(), ExitReason::custom("brief"));
-                    }
-                    Ok(())
-                }
+        for is_terminated in [false, true] {
+            let (log, gate, (child, starts)) = (Log::new(), Gate::new(), brief());
+            let root = Supervisor::one_for_one().start(&rt).await.unwrap();
+            let slow = root.start_child(child_of(Setup::new(2, &log).init_at(&gate)));
+            log.wait_for(Event::Init(2, 1)).await;
+            let started = root.start_child(child);
+            let mut terminated = Box::pin(root.terminate_child(1));
+            if is_terminated {
+                assert!(futures_util::poll!(&mut terminated).is_pending());
             }
-        });
-        let brief = child_of(setup).options(SpawnOptions::new().name("brief"));
-        let started = root.start_child(brief).await;
-        // Its end may win over its start.
-        if started.is_ok() {
-            until(&rt, || starts(&log, 1) == 2).await;
-            until_state(&rt, &root, 1, ChildState::Running(rt.whereis("brief").unwrap())).await;
-        } else {
+            // All are in line.
             assert_eq!(counts(&root).await, (0, 0, 0, 0));
+            gate.open();
+            slow.await.unwrap();
+            let brief = started.await.unwrap();
+            if is_terminated {
+                // It has ended by itself, and is not started again.
+                terminated.await.unwrap();
+                assert_eq!(root.which_child(1).await.unwrap().state, ChildState::Stopped);
+                assert_eq!(starts.load(Ordering::SeqCst), 1);
+            } else {
+                until(&rt, || starts.load(Ordering::SeqCst) == 2).await;
+                let is_second = |state: ChildState| state.pid().is_some_and(|pid| rt.is_alive(pid));
+                crate::tree::until(&rt, &root, |all| state_in(all, 1).is_some_and(is_second)).await;
+                assert!(brief.is_alive());
+                assert!(matches!(root.restart_child(1).await, Err(ChildError::Running)));
+            }
+            stop(&rt, &root).await;
         }
     });
 }
@@ -272,9 +367,10 @@ fn who_asks_a_supervisor_that_waits_for_it_is_told_of_the_circle() {
         let log = Log::new();
         let answers: Arc<Mutex<Vec<String>>> = Arc::default();
         let root: Arc<Mutex<Option<SupervisorRef>>> = Arc::default();
-        let (asked, noted) = (root.clone(), answers.clone());
+        let (asked, noted, of_2) = (root.clone(), answers.clone(), log.clone());
         let setup = Setup::new(1, &log).terminate(move |_| {
             let (root, noted) = (asked.lock().clone().unwrap(), noted.clone());
+            let second = child(2, &of_2);
             let text = |error: ChildError| match error {
                 ChildError::Deadlock(path) => format!("deadlock {}", path.pids().len()),
                 other => format!("{other:?}"),
@@ -282,7 +378,11 @@ fn who_asks_a_supervisor_that_waits_for_it_is_told_of_the_circle() {
             async move {
                 let which = root.which_children().await.map_err(text).unwrap_err();
                 let terminated = root.terminate_child(1).await.map_err(text).unwrap_err();
-                noted.lock().extend([which, terminated]);
+                let started = match root.start_child(second).await {
+                    Err(StartError::Deadlock(path)) => format!("deadlock {}", path.pids().len()),
+                    other => format!("{other:?}"),
+                };
+                noted.lock().extend([which, terminated, started]);
             }
         });
         let mut tree = Supervisor::one_for_one();
@@ -290,7 +390,8 @@ fn who_asks_a_supervisor_that_waits_for_it_is_told_of_the_circle() {
         let started = tree.start(&rt).await.unwrap();
         *root.lock() = Some(started.clone());
         stop(&rt, &started).await;
-        assert_eq!(*answers.lock(), ["deadlock 2", "deadlock 2"]);
+        assert_eq!(*answers.lock(), ["deadlock 2"; 3]);
+        assert_eq!(starts(&log, 2), 0);
     });
 }
 

@@ -123,8 +123,8 @@ fn destructors_of_arguments_that_panic_go_off_one_by_one_below_a_supervisor() {
         // A child that is deleted takes what its spec holds with it, and nobody else.
         root.terminate_child("tree").await.unwrap();
         root.delete_child("tree").await.unwrap();
-        assert_eq!(gone_off.load(Ordering::SeqCst), 4);
         assert_eq!(counts(&root).await, (1, 1, 1, 0));
+        assert_eq!(gone_off.load(Ordering::SeqCst), 4);
         stop(&rt, &root).await;
         until(&rt, || gone_off.load(Ordering::SeqCst) == 6).await;
     });
