@@ -308,12 +308,15 @@ fn ends_are_taken_in_terminate() {
         let (notes, clock) = (told.clone(), rt.clone());
         let script = Script::<true>::new().tell_children(&events).terminate(move |_, cx| {
             async move {
-                while cx.child_count() > 0 {
+                while !cx.children().is_empty() {
                     clock.sleep(Duration::from_millis(1)).await;
                 }
-                for down in cx.take_child_downs() {
-                    notes.send(Event::Child(down));
-                }
+                let untold = cx.child_count();
+                let downs = cx.take_child_downs();
+                let taken = downs.len();
+                downs.into_iter().for_each(|down| notes.send(Event::Child(down)));
+                // Ends count until they are taken.
+                assert_eq!((untold, cx.child_count()), (taken, 0));
             }
             .boxed()
         });

@@ -57,7 +57,8 @@ pub struct StartMany<M> {
 #[must_use = "nothing is asked for until it is awaited"]
 pub struct TerminateChild(Pin<Box<dyn Future<Output = Result<(), ChildError>> + Send>>);
 
-/// The number of a supervisor's children, for who looks from outside. Written by the supervisor only.
+/// The number of a supervisor's children, for who looks from outside, and whether it takes any. Written by the supervisor
+/// only.
 #[derive(Clone, Debug, Default)]
 #[expect(unnameable_types, reason = "named by a hidden item of a sealed trait")]
 pub struct Count(Arc<AtomicUsize>);
@@ -67,7 +68,24 @@ impl Count {
         // Advisory: it orders nothing.
         self.0.store(children, Ordering::Relaxed);
     }
+
+    /// The supervisor stops its children, until the next [`set`](Self::set): who asks it for another one would wait for its
+    /// end, and it perhaps for that of who asks.
+    pub(super) fn close(&self) {
+        self.0.fetch_or(CLOSED, Ordering::Relaxed);
+    }
+
+    fn is_closed(&self) -> bool {
+        self.0.load(Ordering::Relaxed) & CLOSED != 0
+    }
+
+    fn get(&self) -> usize {
+        self.0.load(Ordering::Relaxed) & !CLOSED
+    }
 }
+
+/// Beside the number of children: no more are taken.
+const CLOSED: usize = 1 << (usize::BITS - 1);
 
 /// However the supervisor ends: it has no children then.
 pub(super) struct CountGuard(pub(super) Count);
@@ -92,7 +110,7 @@ impl<A: Actor> DynamicRef<A> {
     /// | `MaxChildren` | the supervisor has as many as it may |
     /// | `Ignore` | `init` said that no process is wanted |
     /// | `Exit(reason)` | `init` failed, or the supervisor stopped meanwhile |
-    /// | `NoSupervisor` | the supervisor has ended |
+    /// | `NoSupervisor` | the supervisor has ended, or stops its children |
     /// | `Restarting` | it is being restarted, or not started yet |
     /// | `Full` | its mailbox is bounded and full |
     /// | `NameTaken(pid)` | the name that is given to each child is another's |
@@ -101,6 +119,10 @@ impl<A: Actor> DynamicRef<A> {
     ///
     /// After any other error there is no such child, and nothing of it is kept.
     pub fn start_child(&self, args: A::Args) -> Start<A::Msg> {
+        if self.count.is_closed() {
+            drop(Guarded::new(args));
+            return Start::failed(StartError::NoSupervisor);
+        }
         Start::asked(self.at.ask(|ack| Request::Start(args, ack)))
     }
 
@@ -124,9 +146,14 @@ impl<A: Actor> DynamicRef<A> {
     }
 
     fn ask_for(&self, batch: Vec<Guarded<WantedOf<A>>>) {
-        let Err(refused) = self.at.cast(Request::StartMany(batch)) else { return };
-        let why = refused.why();
-        let Request::StartMany(batch) = refused.into_message() else { return };
+        let (batch, why) = if self.count.is_closed() {
+            (batch, SendFailure::NoProc)
+        } else {
+            let Err(refused) = self.at.cast(Request::StartMany(batch)) else { return };
+            let why = refused.why();
+            let Request::StartMany(batch) = refused.into_message() else { return };
+            (batch, why)
+        };
         for (args, ack) in batch.into_iter().filter_map(Guarded::take) {
             drop(Guarded::new(args));
             ack.send(Err(match why {
@@ -152,6 +179,10 @@ impl DynamicRef<Any> {
         let (mut spec, handle) = child.into_parts();
         if let Err(error) = self.check(&mut spec) {
             return StartTree::failed(error);
+        }
+        if self.count.is_closed() {
+            drop(Guarded::new(spec));
+            return StartTree::failed(StartError::NoSupervisor);
         }
         let spec = Box::new(spec);
         let answer = match self.at.ask(|reply| AnyRequest::Start(Wanted(spec, reply))) {
@@ -268,7 +299,7 @@ impl<A: Sort> DynamicRef<A> {
     /// Children now, those that are starting included, as the supervisor last counted. Read without
     /// asking it.
     pub fn count(&self) -> usize {
-        self.count.0.load(Ordering::Relaxed)
+        self.count.get()
     }
 
     /// A picture of this supervisor with its children, as [`SupervisorRef::tree`](crate::SupervisorRef::tree).

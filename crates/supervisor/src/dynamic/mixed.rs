@@ -174,6 +174,7 @@ impl Actor for Mixed {
     }
 
     async fn terminate(&mut self, _reason: &ExitReason, cx: &mut Context<Self>) {
+        self.count.0.close();
         let children = cx.children().into_iter();
         let ways = children.filter_map(|(key, _)| Some((key, self.spec(key)?.shutdown)));
         let ways: Vec<(ChildKey, Shutdown)> = ways.collect();

@@ -214,6 +214,7 @@ impl<A: Actor> Actor for Dynamic<A> {
     }
 
     async fn terminate(&mut self, _reason: &ExitReason, cx: &mut Context<Self>) {
+        self.count.0.close();
         let _ = cx.stop_children(self.template.shutdown.into()).await;
         // As in `child_down`.
         self.count.0.set(0);

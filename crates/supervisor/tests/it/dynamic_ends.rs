@@ -1,12 +1,17 @@
 //! Children that end at the same moment, and the moment at which the last one has left.
 
+use std::time::Duration;
+
 use futures_util::future::join;
-use whitebeam_actor::{ChildRef, ExitReason, Handle, StartError};
+use parking_lot::Mutex;
+use whitebeam_actor::{ChildRef, ExitReason, Handle, StartError, oneshot};
 use whitebeam_supervisor::{
     AutoShutdown, Child, ChildEntry, ChildState, DynamicRef, DynamicSupervisor, Intensity, Restart,
 };
 
-use crate::support::{Event, Gate, Log, Msg, Plain, Setup, everywhere, kind, told, until};
+use crate::support::{
+    Event, Gate, Log, Msg, Plain, Setup, Tidy, everywhere, kind, stop, told, until,
+};
 
 fn crash() -> ExitReason {
     ExitReason::custom("crash")
@@ -176,5 +181,55 @@ fn a_last_one_that_is_terminated_has_not_left() {
         let down = rt.down(&sup);
         told(&rt, &third, Msg::End(ExitReason::Normal)).await;
         assert_eq!(kind(&down.await.reason), "shutdown");
+    });
+}
+
+/// A child whose `terminate` asks the supervisor that waits for it: it is refused at once, and its time is not used up.
+#[test]
+fn who_asks_a_supervisor_that_stops_its_children_is_refused() {
+    everywhere(|rt| async move {
+        let log = Log::new();
+        let sup = DynamicSupervisor::<Tidy>::new().start(&rt).await.unwrap();
+        let any = DynamicSupervisor::any().start(&rt).await.unwrap();
+        let (tell, told) = oneshot();
+        let tell = Mutex::new(Some(tell));
+        let (of_kind, of_any, others) = (sup.clone(), any.clone(), log.clone());
+        let asks = Setup::new(1, &log).terminate(move |_| {
+            let (of_kind, of_any, others) = (of_kind.clone(), of_any.clone(), others.clone());
+            let tell = tell.lock().take();
+            async move {
+                let one = of_kind.start_child(Setup::new(2, &others)).await.err();
+                let many = of_kind.start_children([Setup::new(2, &others)]).await;
+                let any = of_any.start_child(transient(Setup::new(2, &others))).await.is_ok();
+                tell.unwrap().send((one, many.into_iter().next().and_then(Result::err), any));
+            }
+        });
+        sup.start_child(asks).await.unwrap();
+        let begun = rt.uptime();
+        stop(&rt, &sup).await;
+        let (one, many, any_takes) = told.await.unwrap();
+        assert!(matches!(one, Some(StartError::NoSupervisor)), "{one:?}");
+        assert!(matches!(many, Some(StartError::NoSupervisor)), "{many:?}");
+        assert!(any_takes, "another supervisor, which goes on");
+        assert!(rt.uptime() - begun < Duration::from_secs(5));
+        assert_eq!((sup.count(), log.count(|event| event == Event::Init(2, 1))), (0, 1));
+
+        let (tell, told) = oneshot();
+        let tell = Mutex::new(Some(tell));
+        let (itself, others) = (any.clone(), log.clone());
+        let asks = Setup::new(3, &log).terminate(move |_| {
+            let (itself, others) = (itself.clone(), others.clone());
+            let tell = tell.lock().take();
+            async move {
+                let refused = itself.start_child(transient(Setup::new(4, &others))).await.err();
+                tell.unwrap().send(refused);
+            }
+        });
+        let begun = rt.uptime();
+        any.start_child(Child::new::<Tidy>("asks", asks)).await.unwrap();
+        stop(&rt, &any).await;
+        let refused = told.await.unwrap();
+        assert!(matches!(refused, Some(StartError::NoSupervisor)), "{refused:?}");
+        assert!(rt.uptime() - begun < Duration::from_secs(5));
     });
 }
