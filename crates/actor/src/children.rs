@@ -72,6 +72,8 @@ pub struct ChildDown {
     pub reason: ExitReason,
     /// `false`: it ended before its `init` was done; who started it was told.
     pub started: bool,
+    /// The report of its parent's end has it: by a stop that was given up.
+    counted: bool,
 }
 
 /// A parent's `on_down`, without its type: copied out for each call, so that no reference into the set is
@@ -302,11 +304,6 @@ impl ChildSet {
             self.stops(parent).merge(tally.into_summary());
         }
         match self.stopping_one.take() {
-            // It is counted in the parent's report, and nobody is told any more.
-            Some(StoppingOne { down: Some(down), .. }) if self.stops.is_some() => {
-                self.told(down.key);
-                false
-            }
             Some(StoppingOne { down: Some(down), .. }) => {
                 self.pending.push(down);
                 true
@@ -379,12 +376,13 @@ unsafe fn ended<const INLINE: bool>(parent: CellPtr, child: CellPtr) {
     } else {
         let reason = ext::exit_reason(child);
         let started = !child.header().has(bit::INIT);
-        let down = ChildDown { key, pid: child.pid(), reason, started };
+        let mut down = ChildDown { key, pid: child.pid(), reason, started, counted: false };
         set.untold += 1;
         match &mut set.stopping_one {
             Some(one) if one.key == key && one.down.is_none() => {
                 if let Some(stops) = &mut set.stops {
                     stops.count_one(child, one);
+                    down.counted = true;
                 }
                 one.down = Some(down);
                 is_over = true;
@@ -453,14 +451,23 @@ pub(crate) unsafe fn deliver(cell: CellPtr) {
 ///
 /// # Safety
 /// The caller is `cell`'s owner, and holds no reference into its part.
-pub(crate) unsafe fn take_downs(cell: CellPtr) -> Vec<ChildDown> {
+pub(crate) unsafe fn take_downs(
+    cell: CellPtr,
+    was_killed: impl Fn(ChildKey) -> bool,
+) -> Vec<ChildDown> {
     // SAFETY: the caller's word.
     let Some(set) = (unsafe { of(cell) }) else { return Vec::new() };
-    let downs = set.take_pending();
+    let mut downs = set.take_pending();
     if cell.header().has(bit::TERMINATING) && !downs.is_empty() {
         // They have ended beside a stop: they are in its report.
-        let stops = set.stops(cell);
-        downs.iter().for_each(|down| stops.add_ended(down.clone()));
+        let ways: Vec<bool> = downs.iter().map(|down| was_killed(down.key)).collect();
+        let stops = owned(cell).map(|set| set.stops(cell));
+        if let Some(stops) = stops {
+            for (down, was_killed) in downs.iter_mut().zip(ways) {
+                let how = if was_killed { Stop::Kill } else { Stop::Infinity };
+                stops.add_ended(down, how);
+            }
+        }
     }
     downs
 }

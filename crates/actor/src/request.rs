@@ -202,8 +202,10 @@ impl<'a, M, T> Call<'a, M, T> {
         self
     }
 
-    /// Sends the request now, not when the call is first awaited: it is handled also if the future is dropped before. For
-    /// who writes supervisors: as [`ChildRef::ask`](crate::ChildRef::ask), but told of a circle.
+    /// Sends the request now, not when the call is first awaited: it is handled also if the future is dropped before,
+    /// unless it [waits for room](Self::wait_for_room) then. For who writes supervisors: as
+    /// [`ChildRef::ask`](crate::ChildRef::ask), but told of a circle. That one calls itself is told like any other circle,
+    /// when it is awaited.
     ///
     /// # Errors
     /// Those of a request that nobody takes: `NoProc`, `Restarting`, `Full`, `WrongMessage`.

@@ -293,8 +293,7 @@ pub(crate) fn kill_all(shared: &Shared) -> Killed {
         }
         killed.all += 1;
         killed.roots += usize::from(!header.has(bit::SUPERVISED));
-        // Those that supervise others have reports of their own.
-        if !header.has(bit::PARENT) && killed.late.len() < StopSummary::EXCEPTIONS {
+        if killed.late.len() < StopSummary::EXCEPTIONS {
             killed.late.push(Late::of(&cell));
         }
         batch.push(cell);

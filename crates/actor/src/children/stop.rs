@@ -224,7 +224,10 @@ impl Future for StopChildren<'_> {
             let others = std::mem::take(&mut self.others);
             let mut tally = Tally::new(parent.shared().scheduler().now(), self.how).except(others);
             // They ended before they were told: counted here, they are not reported any more.
-            set.take_pending().into_iter().for_each(|down| tally.add_ended(down));
+            for mut down in set.take_pending() {
+                let how = tally.how_of(down.key);
+                tally.add_ended(&mut down, how);
+            }
             set.stopping = Some(tally);
         }
         if let Step::Telling(from) = self.step {
@@ -348,9 +351,8 @@ impl<'a> EndChild<'a> {
         }
     }
 
-    /// The child was told to end, and gets this time from now on.
-    pub(crate) fn told(parent: CellPtr, key: ChildKey, time: Option<Duration>) -> Self {
-        let how = time.map_or(Stop::Infinity, Stop::After);
+    /// The child was told to end so, and gets its time from now on.
+    pub(crate) fn told(parent: CellPtr, key: ChildKey, how: Stop) -> Self {
         let mut end = Self::new(parent, key, how);
         end.was_told = true;
         end

@@ -231,13 +231,20 @@ impl Tally {
         }
     }
 
-    /// Counts a child that had ended before it was told, and whose cell may be gone.
-    pub(super) fn add_ended(&mut self, down: ChildDown) {
+    /// Counts a child that had ended before it was told, and whose cell may be gone. `how`: as it was told, or is to be.
+    pub(super) fn add_ended(&mut self, down: &mut ChildDown, how: Stop) {
+        if std::mem::replace(&mut down.counted, true) {
+            return;
+        }
         if down.reason.is_orderly() {
             self.summary.clean += 1;
             return;
         }
         let is_killed = matches!(down.reason, ExitReason::Killed);
+        if is_killed && how == Stop::Kill {
+            self.summary.brutal += 1;
+            return;
+        }
         let how = if is_killed { StopKind::Killed } else { StopKind::Crashed };
         self.summary.except(StopException {
             id: None,
@@ -245,7 +252,7 @@ impl Tally {
             label: None,
             actor: None,
             how,
-            reason: down.reason,
+            reason: down.reason.clone(),
             took: Duration::ZERO,
             status: None,
             message: None,
@@ -350,7 +357,7 @@ pub(crate) fn name(cell: CellPtr) {
         tally.merge(unfinished.summary);
     }
     // They have ended in between, and nobody is told any more.
-    set.pending.iter().for_each(|down| tally.add_ended(down.clone()));
+    set.pending.iter_mut().for_each(|down| tally.add_ended(down, Stop::Infinity));
     let left = set.all().take(StopSummary::EXCEPTIONS);
     tally.orphans = left
         .map(|(key, child)| Orphan {

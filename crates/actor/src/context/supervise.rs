@@ -1,7 +1,5 @@
 //! What a supervisor needs beside [`spawn_child`](Context::spawn_child) and the two stops: for who writes one.
 
-use std::time::Duration;
-
 use super::Context;
 use crate::{Actor, ChildDown, ChildKey, EndChild, Overflow, Stop, bound, children};
 
@@ -16,24 +14,28 @@ impl<A: Actor> Context<A> {
         EndChild::new(self.own_as_parent(), key, how)
     }
 
-    /// Waits for the end of a child that was told to end before, by [`exit`](Self::exit), and kills it when `time` is
-    /// over; `None`: never. It gets no other signal. For the rest, [`end_child`](Self::end_child).
+    /// Waits for the end of a child that was told to end before, by [`exit`](Self::exit), in the way of `how`: one that
+    /// has a time is killed when that is over, counted from now on. It gets no other signal. For the rest,
+    /// [`end_child`](Self::end_child).
     ///
     /// # Panics
     /// As for [`end_child`](Self::end_child).
-    pub fn await_child(&mut self, key: ChildKey, time: Option<Duration>) -> EndChild<'_> {
-        EndChild::told(self.own_as_parent(), key, time)
+    pub fn await_child(&mut self, key: ChildKey, how: Stop) -> EndChild<'_> {
+        EndChild::told(self.own_as_parent(), key, how)
     }
 
     /// The ends of children that have come and were not told yet: now, instead of by the function that was given to
     /// [`supervise`](Self::supervise). For a `terminate`, during which that is not called any more. Costs nothing if
     /// there are none, and takes time by their number else.
     ///
+    /// `was_killed`: which children this process has killed by [`exit`](Self::exit) since they are stopped so, for the
+    /// report of its end, which names those that somebody else has killed.
+    ///
     /// # Panics
     /// As for [`end_child`](Self::end_child).
-    pub fn take_child_downs(&mut self) -> Vec<ChildDown> {
+    pub fn take_child_downs(&mut self, was_killed: impl Fn(ChildKey) -> bool) -> Vec<ChildDown> {
         // SAFETY: see above the parent's impl.
-        unsafe { children::take_downs(self.own_as_parent()) }
+        unsafe { children::take_downs(self.own_as_parent(), was_killed) }
     }
 
     /// The [bound](crate::SpawnOptions::bounded) of this process's mailbox, and what becomes of messages beyond it. For who

@@ -179,6 +179,8 @@ impl Places {
             return report;
         }
         let mut report = Arc::unwrap_or_clone(report);
+        // It is told of here.
+        self.late.remove(&report.pid);
         for exception in &mut report.children.exceptions {
             if let Some(late) = self.late.remove(&exception.pid) {
                 late.seen.tell(exception);
@@ -248,6 +250,7 @@ impl Places {
         while let Some(report) = open.pop() {
             counts += report.totals();
             for one in report.walk() {
+                self.late.remove(&one.pid);
                 open.extend(self.orphans.remove(&one.pid).unwrap_or_default());
             }
         }

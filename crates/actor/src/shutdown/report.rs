@@ -5,7 +5,7 @@
 
 use std::{ops::AddAssign, sync::Arc, time::Duration};
 
-use crate::{ChildKey, ExitReason, Info, Name, Pid, Status};
+use crate::{ChildKey, ExitReason, Info, Name, Pid, Status, contain::contain};
 
 /// How the children of one process ended that it has stopped:
 /// [`Context::stop_children`](crate::Context::stop_children), and [`StopReport::children`].
@@ -251,6 +251,9 @@ impl StopSummary {
         } += 1;
         if self.exceptions.len() < Self::EXCEPTIONS {
             self.exceptions.push(exception);
+        } else {
+            // Its reason is the user's.
+            let _ = contain(|| drop(exception));
         }
     }
 
@@ -303,16 +306,24 @@ pub(crate) fn list(
     report: Arc<StopReport>,
 ) {
     if report.height >= StopSummary::LEVELS {
-        *unlisted += report.totals();
+        *unlisted += add_up(report);
     } else if listed.len() < StopSummary::NESTED {
         listed.push(report);
+    } else if report.is_quiet() {
+        *unlisted += add_up(report);
     } else {
-        let quiet = listed.iter_mut().find(|other| other.is_quiet());
-        *unlisted += match quiet.filter(|_| !report.is_quiet()) {
-            Some(quiet) => std::mem::replace(quiet, report).totals(),
-            None => report.totals(),
+        *unlisted += match listed.iter_mut().find(|other| other.is_quiet()) {
+            Some(quiet) => add_up(std::mem::replace(quiet, report)),
+            None => add_up(report),
         };
     }
+}
+
+/// The counts of a report that is not kept. Its reasons are the user's, and a panic in the drop of one is its own affair.
+fn add_up(report: Arc<StopReport>) -> StopCounts {
+    let totals = report.totals();
+    let _ = contain(|| drop(report));
+    totals
 }
 
 impl StopCounts {

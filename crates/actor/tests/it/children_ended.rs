@@ -3,11 +3,13 @@
 use std::{
     future::{Future, pending, poll_fn},
     pin::Pin,
+    sync::Arc,
     task::Poll,
     time::Duration,
 };
 
 use futures_util::{FutureExt, future::BoxFuture};
+use parking_lot::Mutex;
 use whitebeam_actor::{
     ActorRef, ChildDown, ChildKey, Context, ExitReason, Handle, SpawnOptions, Stop, oneshot,
 };
@@ -57,8 +59,8 @@ async fn end_child(parent: &Parent, key: ChildKey, how: Stop) -> Option<ExitReas
     within(parent, move |cx| cx.end_child(key, how).boxed()).await
 }
 
-async fn await_child(parent: &Parent, key: ChildKey, time: Option<Duration>) -> Option<ExitReason> {
-    within(parent, move |cx| cx.await_child(key, time).boxed()).await
+async fn await_child(parent: &Parent, key: ChildKey, how: Stop) -> Option<ExitReason> {
+    within(parent, move |cx| cx.await_child(key, how).boxed()).await
 }
 
 /// Polls a future once, for what that begins.
@@ -92,7 +94,7 @@ fn a_child_that_is_ended_says_why_it_has() {
             assert!(!child.is_alive());
             // It was told so once, and there is none any more.
             assert!(end_child(&parent, key, how).await.is_none());
-            assert!(await_child(&parent, key, None).await.is_none());
+            assert!(await_child(&parent, key, Stop::Infinity).await.is_none());
         }
         events.quiet(&rt).await;
     });
@@ -116,7 +118,7 @@ fn a_child_that_was_told_before_gets_no_second_signal() {
         let asked = child.clone();
         let reason = within(&parent, move |cx| {
             async move {
-                let mut end = cx.await_child(key, Some(LONG));
+                let mut end = cx.await_child(key, Stop::After(LONG));
                 assert!(begun(&mut end).await.is_pending());
                 asked.cast(now(|_| Err(because("done")))).expect("cast");
                 end.await
@@ -145,7 +147,7 @@ fn a_child_that_hangs_is_killed_when_its_time_is_over() {
             let reason = if is_told {
                 let pid = child.pid();
                 ask(&parent, move |cx| cx.exit(pid, ExitReason::Shutdown)).await;
-                await_child(&parent, key, Some(limit)).await
+                await_child(&parent, key, Stop::After(limit)).await
             } else {
                 end_child(&parent, key, Stop::After(limit)).await
             };
@@ -254,7 +256,7 @@ fn of_two_stops_each_child_has_its_own_end() {
                 let mut end = cx.end_child(key, Stop::Infinity);
                 assert!(begun(&mut end).await.is_pending());
                 drop(end);
-                cx.await_child(key, Some(Duration::from_millis(10))).await
+                cx.await_child(key, Stop::After(Duration::from_millis(10))).await
             }
             .boxed()
         });
@@ -277,15 +279,15 @@ fn ends_that_are_taken_are_not_told_again() {
         let clock = rt.clone();
         let (expected, taken) = within(&parent, move |cx| {
             async move {
-                assert!(cx.take_child_downs().is_empty());
+                assert!(cx.take_child_downs(|_| false).is_empty());
                 let mut expected = Vec::new();
                 for (key, child) in children {
                     child.cast(now(|_| Err(because("by itself")))).expect("cast");
                     ended(&clock, &child).await;
                     expected.push((key, child.pid()));
                 }
-                let taken = cx.take_child_downs();
-                assert!(cx.take_child_downs().is_empty());
+                let taken = cx.take_child_downs(|_| false);
+                assert!(cx.take_child_downs(|_| false).is_empty());
                 (expected, taken)
             }
             .boxed()
@@ -312,7 +314,7 @@ fn ends_are_taken_in_terminate() {
                     clock.sleep(Duration::from_millis(1)).await;
                 }
                 let untold = cx.child_count();
-                let downs = cx.take_child_downs();
+                let downs = cx.take_child_downs(|_| false);
                 let taken = downs.len();
                 downs.into_iter().for_each(|down| notes.send(Event::Child(down)));
                 // Ends count until they are taken.
@@ -333,5 +335,55 @@ fn ends_are_taken_in_terminate() {
         down.await;
         let all: Vec<Event> = told.take().into_iter().chain(events.take()).collect();
         assert!(matches!(&all[..], [Event::Child(down)] if down.pid == child.pid()), "{all:?}");
+    });
+}
+
+/// A stop of one that is given up in `terminate`, its end there or not: the end is taken once, and is once in the report.
+#[test]
+fn an_end_of_a_stop_that_was_dropped_in_terminate_is_taken() {
+    everywhere(|rt| async move {
+        for is_over in [false, true] {
+            let (events, clock) = (Events::new(), rt.clone());
+            let (keys, taken) = (Arc::new(Mutex::new(None)), Events::new());
+            let (known, notes) = (keys.clone(), taken.clone());
+            let script = Script::<true>::new().tell_children(&events).terminate(move |_, cx| {
+                async move {
+                    let (key, child): (ChildKey, ActorRef<Do<true>>) = known.lock().take().unwrap();
+                    let mut end = cx.end_child(key, Stop::Kill);
+                    assert!(begun(&mut end).await.is_pending());
+                    if is_over {
+                        ended(&clock, &child).await;
+                    }
+                    drop(end);
+                    let is_child = |cx: &Context<Tidy>| cx.child_pid(key).is_some();
+                    while is_child(cx) {
+                        clock.sleep(Duration::from_millis(1)).await;
+                    }
+                    for down in cx.take_child_downs(|other| other == key) {
+                        notes.send(Event::Child(down));
+                    }
+                    assert!(cx.end_child(key, Stop::Kill).await.is_none());
+                }
+                .boxed()
+            });
+            let parent = rt.start::<Tidy>(script).await.expect("start");
+            let child = ask(&parent, |cx| {
+                let hangs = Script::new().terminate(|_, _| pending().boxed());
+                cx.spawn_child::<Tidy>(hangs, SpawnOptions::new(), None, None)
+            })
+            .await
+            .expect("spawned");
+            *keys.lock() = Some(child.clone());
+            let report = rt.stop_report(&parent);
+            parent.cast(now(|_| Err(ExitReason::Shutdown))).expect("cast");
+            let report = report.await.expect("it has stopped a child");
+            let children = &report.children;
+            assert_eq!((children.brutal, children.killed, children.clean), (1, 0, 0), "{report}");
+            let all = taken.take();
+            assert!(
+                matches!(&all[..], [Event::Child(down)] if down.pid == child.1.pid()),
+                "{all:?}"
+            );
+        }
     });
 }

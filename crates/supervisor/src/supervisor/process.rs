@@ -69,7 +69,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use parking_lot::Mutex;
 use whitebeam_actor::{
     Actor, ChildDown, ChildKey, Context, ExitReason, Overflow, Pid, Reply, StartError, StartInfo,
-    SupervisorContext, yield_now,
+    Stop, SupervisorContext, yield_now,
 };
 
 use super::{
@@ -188,6 +188,8 @@ pub(crate) struct Supervising {
     pub(super) bound: Option<(usize, Overflow)>,
     /// Steps since others were let run. After a batch that is waited for.
     pub(super) steps: usize,
+    /// A [`Request::GoOn`] is on its way.
+    pub(super) comes_back: bool,
     /// The children of the spec have started.
     pub(super) has_begun: bool,
     /// Its end was decided: nothing is begun any more.
@@ -227,6 +229,7 @@ impl Actor for Supervising {
             asked: 0,
             bound: cx.mailbox_bound(),
             steps: 0,
+            comes_back: false,
             has_begun: false,
             is_ending: false,
             litter: Litter::default(),
@@ -244,7 +247,7 @@ impl Actor for Supervising {
             Request::TryAgain(place) => self.waiting.push_back(Waiting::TryAgain(place)),
             Request::GoOn => {
                 yield_now().await;
-                self.steps = 0;
+                (self.steps, self.comes_back) = (0, false);
             }
             Request::Exit => {}
             Request::Look(workers, reply) => reply.send(self.look(workers)),
@@ -259,8 +262,8 @@ impl Actor for Supervising {
 
     async fn terminate(&mut self, _reason: &ExitReason, cx: &mut Context<Self>) {
         self.take_downs(cx);
-        if let Some((place, key, time)) = self.told(cx) {
-            let reason = cx.await_child(key, time).await;
+        if let Some((place, key, how)) = self.told(cx) {
+            let reason = cx.await_child(key, how).await;
             self.has_ended(place, reason, cx);
         }
         let (mut next, mut steps) = (self.children.newest(), 0);
@@ -312,17 +315,20 @@ impl Supervising {
         }
     }
 
-    /// The child that was told to end when the supervisor's own end came, and what is left of its time.
-    fn told(&self, cx: &Context<Self>) -> Option<(Place, ChildKey, Option<Duration>)> {
+    /// The child that was told to end when the supervisor's own end came, and how, with what is left of its time.
+    fn told(&self, cx: &Context<Self>) -> Option<(Place, ChildKey, Stop)> {
         let Step::Stopping(stopping) = &self.job.as_ref()?.step else { return None };
-        let key = self.children.get(stopping.place)?.key()?;
+        let entry = self.children.get(stopping.place)?;
         let left = |deadline: Duration| deadline.saturating_sub(cx.runtime().uptime());
-        Some((stopping.place, key, stopping.deadline.map(left)))
+        let how =
+            stopping.deadline.map_or(entry.shutdown.into(), |deadline| Stop::After(left(deadline)));
+        Some((stopping.place, entry.key()?, how))
     }
 
     /// Takes note of the children that have ended by themselves while the supervisor stops them all.
     fn take_downs(&mut self, cx: &mut Context<Self>) {
-        for down in cx.take_child_downs() {
+        let killed = self.told(cx).filter(|(.., how)| *how == Stop::Kill).map(|(_, key, _)| key);
+        for down in cx.take_child_downs(|key| Some(key) == killed) {
             if let Some(&place) = self.places.get(down.key.index())
                 && let Some(entry) = self.children.get_mut(place)
                 && entry.key() == Some(down.key)
@@ -418,7 +424,7 @@ impl Supervising {
         }
         self.go_on(cx);
         if !self.litter.is_empty() {
-            cx.pipe(std::future::ready(()), |()| Request::GoOn);
+            self.come_back(cx);
         }
     }
 

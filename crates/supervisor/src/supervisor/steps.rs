@@ -36,8 +36,15 @@ impl Supervising {
             }
             self.steps += 1;
             if self.steps == BATCH {
-                cx.pipe(std::future::ready(()), |()| Request::GoOn);
+                self.come_back(cx);
             }
+        }
+    }
+
+    /// Goes on when others have had their turn.
+    pub(super) fn come_back(&mut self, cx: &mut Context<Self>) {
+        if !std::mem::replace(&mut self.comes_back, true) {
+            cx.pipe(std::future::ready(()), |()| Request::GoOn);
         }
     }
 
@@ -277,8 +284,9 @@ impl Supervising {
                     State::Stopped | State::Restarting => None,
                 };
                 entry.is_listed = true;
-                // It has had the only start that anybody can ask for.
+                // It has had the only start that anybody can ask for. What has ended by now is dropped in its turn.
                 if entry.restart == Restart::Temporary
+                    && !matches!(entry.state, State::Ended(_))
                     && (entry.is_added || Arc::strong_count(&self.tree) == 1)
                 {
                     entry.forget();

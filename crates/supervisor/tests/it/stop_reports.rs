@@ -347,3 +347,25 @@ fn partitions_of_all_kinds_are_told_apart() {
         assert_eq!(report.took, ms(200));
     });
 }
+
+/// A child that is killed since its spec says so, when the supervisor's own end comes between: it has ended as it was to.
+#[test]
+fn a_brutal_kill_that_was_under_way_is_no_exception() {
+    everywhere(|rt| async move {
+        let brutal = plain("b").shutdown(Shutdown::BrutalKill);
+        let mut tree = Supervisor::one_for_one();
+        tree.child_with(plain("a"));
+        tree.child_with(brutal);
+        let root = tree.start(&rt).await.unwrap();
+        let report = rt.stop_report(&root);
+        let asks = root.clone();
+        let asked = rt.spawn_task(async move { asks.terminate_child("b").await });
+        rt.exit(&root, ExitReason::Shutdown);
+        let report = report.await.expect("it has stopped children");
+        let counts = (report.children.brutal, report.children.killed, report.children.crashed);
+        // It may have been stopped and counted before the end of the supervisor.
+        assert!(matches!(counts, (0 | 1, 0, 0)), "{report}");
+        assert!(report.is_quiet(), "{report}");
+        let _ = asked.await;
+    });
+}
