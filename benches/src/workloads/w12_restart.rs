@@ -3,8 +3,9 @@
 //! - Measured: 10,000 permanent children under dynamic supervisors without a restart limit. Each is
 //!   told to crash; each of its next nine incarnations tells itself so when it starts; from the
 //!   first crash until the eleventh incarnation of every child is up. Figure `restarts_per_s`, with
-//!   the parameters `layout` (one supervisor, or 16 in partitions) and `reports`: whether a crash
-//!   report is made and kept of each, as by default, or none is. None is printed.
+//!   the parameters `layout` (one supervisor; 16 under a partition supervisor; or a dynamic supervisor in
+//!   16 partitions) and `reports`: whether a crash report is made and kept of each, as by default, or
+//!   none is. None is printed.
 //! - Warm-up 1, repetitions 5.
 //! - Checked: the incarnations that started and those whose state was dropped, and the children that
 //!   the supervisors count when all are up.
@@ -33,7 +34,11 @@ const CHILDREN: u64 = 10_000;
 const CRASHES: u32 = 10;
 
 /// The trees.
-const LAYOUTS: [Layout; 2] = [Layout::Flat, Layout::Partitioned(NonZeroUsize::new(16).unwrap())];
+const LAYOUTS: [Layout; 3] = [
+    Layout::Flat,
+    Layout::Partitioned(NonZeroUsize::new(16).unwrap()),
+    Layout::TwoTier(NonZeroUsize::new(16)),
+];
 
 /// Runs W12.
 ///

@@ -132,7 +132,7 @@ use crate::{
 ///   as any other, and its `init` is dropped at its next await.
 /// * A child whose name an orphan has, a process below a supervisor that was killed, is started when that has ended. It
 ///   is killed when it has had the time that the child's [`Shutdown`](crate::Shutdown) gives. OTP's start fails at once,
-///   and its restarts are used up while the orphan ends. (So it is under the other supervisors here.)
+///   and its restarts are used up while the orphan ends. The other supervisors here do as OTP's.
 /// * Restarts: 3 in 5 s unless said, as in Elixir; OTP's is 1 in 5 s.
 /// * A start gives no information beside the child. There is no code change.
 /// * A killed supervisor's children end with `Shutdown`, not with `Killed`.

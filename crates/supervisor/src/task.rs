@@ -9,7 +9,7 @@ mod places;
 mod process;
 mod running;
 mod this;
-mod wakes;
+pub(crate) mod wakes;
 
 use std::{fmt, time::Duration};
 

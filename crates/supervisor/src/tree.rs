@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use whitebeam_actor::{Name, Pid};
 
-pub(crate) use self::look::{Asked, Brief, Looked, LookedChild, Looks};
+pub(crate) use self::look::{Asked, Brief, Looked, LookedChild, Looks, tell};
 pub use self::plan::{StopPlan, StopStep, StopTime, StopWarning};
 pub use self::walk::TreeWalk;
 use crate::{Restart, Shutdown};
@@ -87,6 +87,9 @@ pub struct SupervisionNode {
     /// How long those children take that are not listed.
     #[cfg_attr(feature = "serde", serde(skip))]
     more_stop_within: StopTime,
+    /// The supervisors among them, and below those, that have too little time; each path begins with the child.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    more_warnings: Vec<StopWarning>,
 }
 
 /// What a node of a [`SupervisionTree`] is.

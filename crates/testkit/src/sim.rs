@@ -139,6 +139,9 @@ impl Sim {
     /// and so are [`faults`](Self::faults). [`Report::runs`] keeps no traces. A failure is repeated by the environment
     /// variable `WHITEBEAM_ORDER`, which names the delays.
     ///
+    /// A test that does not make the same choices after the same answers, and a `WHITEBEAM_ORDER` that is none of the
+    /// test's, panic: orders would be left out unseen.
+    ///
     /// ```
     /// use std::sync::{Arc, atomic::{AtomicU32, Ordering::Relaxed}};
     /// use whitebeam_testkit::Sim;
@@ -233,7 +236,8 @@ impl Sim {
     ///
     /// # Panics
     ///
-    /// If an environment variable is no number, or 4,095 runtimes are alive in this program.
+    /// If an environment variable is no number, 4,095 runtimes are alive in this program, or an order of
+    /// [`all_orders`](Self::all_orders) cannot be followed.
     #[track_caller]
     pub fn try_run<F, Fut>(self, test: F) -> Result<Report, Box<Failure>>
     where

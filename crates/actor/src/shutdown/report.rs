@@ -291,7 +291,8 @@ impl StopSummary {
         other.nested.into_iter().for_each(|report| self.nest(report));
     }
 
-    /// In the order in which the children were started, which is no accident of their ends.
+    /// By the children's places in the table of their parent, which is no accident of their ends. That is the order of
+    /// their starts as long as no place has been used again.
     pub(crate) fn sort(&mut self) {
         self.exceptions.sort_by_key(|exception| exception.key);
         self.slowest.sort_by_key(|child| (std::cmp::Reverse(child.took), child.key));

@@ -34,7 +34,7 @@ use crate::{
     guard,
     intensity::History,
     stop_all::stop_all,
-    tree::Looked,
+    tree::{self, Looked},
 };
 
 /// What a partition supervisor supervises. Shared by its incarnations: the children's slots are in it.
@@ -160,7 +160,7 @@ impl Actor for Partitioned {
 
     async fn handle(&mut self, event: Event, cx: &mut Context<Self>) -> Result<(), ExitReason> {
         match event {
-            Event::Look(workers, reply) => reply.send(self.look(workers, cx)),
+            Event::Look(workers, reply) => tree::tell(reply, || self.look(workers, cx)),
             Event::Started(index, run, outcome) => self.started(index, run, outcome, cx)?,
             Event::Resize(to, reply) => {
                 self.resizes.push(to, reply);

@@ -80,8 +80,10 @@ use super::{
     roster::{Entry, Place, Roster, State},
 };
 use crate::{
-    AutoShutdown, ChildError, ChildId, Intensity, Restart, child::Spec, intensity::History,
-    tree::Looked,
+    AutoShutdown, ChildError, ChildId, Intensity, Restart,
+    child::Spec,
+    intensity::History,
+    tree::{self, Looked},
 };
 
 /// Steps of a change, or children that are gone through, between which others get their turn. As many as are told at
@@ -250,7 +252,7 @@ impl Actor for Supervising {
                 (self.steps, self.comes_back) = (0, false);
             }
             Request::Exit => {}
-            Request::Look(workers, reply) => reply.send(self.look(workers)),
+            Request::Look(workers, reply) => tree::tell(reply, || self.look(workers)),
             // Before there are children to tell of it waits as for any actor's `init`.
             Request::Ask(ask) if self.has_begun && ask.only_looks() => self.answer(ask, cx),
             Request::Ask(ask) => self.put_in_line(ask, cx),

@@ -23,8 +23,11 @@ use whitebeam_actor::{
 
 use super::places::{Place, Places};
 use crate::{
-    ChildError, Intensity, Restart, Shutdown, guard::Guarded, intensity::History,
-    stop_all::stop_all, tree::Looked,
+    ChildError, Intensity, Restart, Shutdown,
+    guard::Guarded,
+    intensity::History,
+    stop_all::stop_all,
+    tree::{self, Looked},
 };
 
 /// What a supervisor was built to do.
@@ -117,7 +120,7 @@ impl Actor for Tasks {
             }
             Request::Children(reply) => reply.send(self.pids().collect()),
             Request::Terminate(pid, reply) => self.terminate_child(pid, reply, cx),
-            Request::Look(most, reply) => reply.send(self.look(most)),
+            Request::Look(most, reply) => tree::tell(reply, || self.look(most)),
             Request::TimeOver(key, pid) => {
                 if cx.child_pid(key) == Some(pid) {
                     cx.exit(pid, ExitReason::Kill);

@@ -56,19 +56,19 @@ impl Wake for Place {
 }
 
 /// The places of one poller, numbered from 0.
-pub(super) struct Wakes {
+pub(crate) struct Wakes {
     shared: Arc<Shared>,
     places: Vec<(Arc<Place>, Waker)>,
 }
 
 impl Wakes {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let queue = Queue { places: Vec::new(), waker: None };
         Wakes { shared: Arc::new(Shared { queue: Mutex::new(queue) }), places: Vec::new() }
     }
 
     /// The places that were woken, and new ones. Who polls with `cx` is woken for those that come later.
-    pub(super) fn take(&self, cx: &TaskContext<'_>) -> Vec<usize> {
+    pub(crate) fn take(&self, cx: &TaskContext<'_>) -> Vec<usize> {
         let waker = cx.waker().clone();
         let (places, _before) = {
             let mut queue = self.shared.queue.lock();
@@ -78,7 +78,7 @@ impl Wakes {
     }
 
     /// The waker of a place, which is about to be polled: who wakes it from now on queues it again.
-    pub(super) fn waker(&mut self, number: usize) -> &Waker {
+    pub(crate) fn waker(&mut self, number: usize) -> &Waker {
         while self.places.len() <= number {
             let number = self.places.len();
             let shared = Arc::clone(&self.shared);

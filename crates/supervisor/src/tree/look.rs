@@ -65,6 +65,14 @@ impl<M: Looks> Asked for ChildRef<M> {
     }
 }
 
+/// Answers who asked, unless nobody waits for it any more: a picture that gave up leaves its questions in mailboxes, and
+/// a look may take time by the number of the children.
+pub(crate) fn tell(reply: Reply<Looked>, look: impl FnOnce() -> Looked) {
+    if reply.is_awaited() {
+        reply.send(look());
+    }
+}
+
 impl Looked {
     pub(crate) fn new(kind: NodeKind) -> Self {
         Looked {
@@ -102,4 +110,22 @@ pub(crate) struct Brief {
     pub(crate) is_supervisor: bool,
     pub(crate) is_active: bool,
     pub(crate) shutdown: Shutdown,
+}
+
+#[cfg(test)]
+mod tests {
+    use whitebeam_actor::oneshot;
+
+    use super::*;
+
+    #[test]
+    fn nobody_looks_for_one_that_has_gone() {
+        let (reply, answer) = oneshot();
+        drop(answer);
+        tell(reply, || panic!("nobody waits"));
+        let (reply, answer) = oneshot();
+        tell(reply, || Looked::new(NodeKind::Tasks));
+        let Ok(Ok(looked)) = answer.take_ready() else { panic!("it was awaited") };
+        assert_eq!(looked.kind, NodeKind::Tasks);
+    }
 }

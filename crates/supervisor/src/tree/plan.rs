@@ -66,7 +66,10 @@ pub struct StopPlan {
     pub within: StopTime,
     /// Who is stopped, in order: each supervisor ahead of its children, which end before it does.
     pub steps: Vec<StopStep>,
-    /// Supervisors that would be killed before their children have had their time.
+    /// Supervisors that would be killed before their children have had their time, in the order of their stops. Also
+    /// those that the tree does not [list](super::TreeWalk::children), with two exceptions, of which nothing is known:
+    /// supervisors below one that has not [answered](SupervisionNode::answered), and, if the children of a
+    /// [`DynamicSupervisor`](crate::DynamicSupervisor) of one type are supervisors, those of them that are not listed.
     pub warnings: Vec<StopWarning>,
 }
 
@@ -111,29 +114,27 @@ impl SupervisionTree {
     /// How it would stop now: the order, how long each step takes at worst, and which supervisors would be killed before
     /// their children have had their time.
     ///
-    /// It is reckoned from what the tree lists and counts, and asks nobody.
+    /// It is reckoned from what was seen when the tree was made, and asks nobody.
     pub fn stop_plan(&self) -> StopPlan {
         let mut plan =
             StopPlan { within: self.root.stops_within, steps: Vec::new(), warnings: Vec::new() };
-        plan.add(&self.root, 0, None, &mut Vec::new());
+        plan.add(&self.root, 0, None);
+        self.root.warn(&mut Vec::new(), &mut plan.warnings);
         plan
     }
 
     /// How long its stop takes at worst, if the root is given all the time that it needs: for
     /// [`Handle::shutdown`](whitebeam_actor::Handle::shutdown), say.
+    ///
+    /// All below it are in it, listed or not. [`StopTime::Unknown`] if a supervisor that is to be given all the time that
+    /// it needs has not [answered](SupervisionNode::answered).
     pub fn stop_budget(&self) -> StopTime {
         self.root.stops_within
     }
 }
 
 impl StopPlan {
-    fn add(
-        &mut self,
-        node: &SupervisionNode,
-        depth: usize,
-        order: Option<usize>,
-        path: &mut Vec<String>,
-    ) {
+    fn add(&mut self, node: &SupervisionNode, depth: usize, order: Option<usize>) {
         if node.pid.is_none() {
             return;
         }
@@ -146,15 +147,6 @@ impl StopPlan {
             count: 1,
             within: node.stops_within,
         });
-        path.push(print::path_of(node));
-        if let Some(shutdown) = node.shutdown
-            && node.kind.is_supervisor()
-            && shutdown != Shutdown::Infinity
-            && node.children_stop_within > StopTime::of(shutdown)
-        {
-            let (pid, needs) = (node.pid, node.children_stop_within);
-            self.warnings.push(StopWarning { path: path.clone(), pid, shutdown, needs });
-        }
         let mut order = 0;
         let mut next = || {
             order += 1;
@@ -173,7 +165,32 @@ impl StopPlan {
             });
         }
         for child in node.children.iter().rev().filter(|child| child.pid.is_some()) {
-            self.add(child, depth + 1, next(), path);
+            self.add(child, depth + 1, next());
+        }
+    }
+}
+
+impl SupervisionNode {
+    /// Supervisors that have too little time, this one ahead of those below it. `path`: to its supervisor.
+    pub(super) fn warn(&self, path: &mut Vec<String>, warnings: &mut Vec<StopWarning>) {
+        if self.pid.is_none() || !self.kind.is_supervisor() {
+            return;
+        }
+        path.push(print::path_of(self));
+        if let Some(shutdown) = self.shutdown
+            && shutdown != Shutdown::Infinity
+            && self.children_stop_within > StopTime::of(shutdown)
+        {
+            let (pid, needs) = (self.pid, self.children_stop_within);
+            warnings.push(StopWarning { path: path.clone(), pid, shutdown, needs });
+        }
+        for below in &self.more_warnings {
+            let mut warning = below.clone();
+            warning.path.splice(..0, path.iter().cloned());
+            warnings.push(warning);
+        }
+        for child in self.children.iter().rev() {
+            child.warn(path, warnings);
         }
         path.pop();
     }

@@ -1,13 +1,12 @@
-//! How the supervisors of a tree are asked: level by level, all of a level at once, within one time for all.
+//! How the supervisors of a tree are asked: each as soon as the one above it has named it, within one time for all.
 //!
-//! A supervisor that does not answer holds nobody up for longer than that: the others of its level have answered
-//! meanwhile, and are read. What is below one that has not answered is not known.
+//! Answers are taken as they come, so one that does not answer holds no other up. What is below it is not known.
 
 use std::{
     fmt,
     future::{Future, IntoFuture, poll_fn},
     pin::{Pin, pin},
-    task::Poll,
+    task::{Context as TaskContext, Poll},
     time::Duration,
 };
 
@@ -17,7 +16,7 @@ use super::{
     Asked, Looked, LookedChild, NodeCounts, NodeKind, NodeState, StopTime, SupervisionNode,
     SupervisionTree,
 };
-use crate::Shutdown;
+use crate::{Shutdown, task::wakes::Wakes};
 
 /// A look at a tree of supervisors that is to be awaited: [`SupervisorRef::tree`](crate::SupervisorRef::tree).
 ///
@@ -106,6 +105,17 @@ async fn walk(walk: TreeWalk) -> SupervisionTree {
     SupervisionTree { root: grow(found, children) }
 }
 
+/// Questions that are out.
+struct Questions {
+    /// What each is about, a place in the list of those found; `None`: it is answered.
+    answers: Vec<Option<(usize, Answered<Looked>)>>,
+    /// How many are not answered.
+    open: usize,
+    /// Those from here on were not polled yet.
+    fresh: usize,
+    wakes: Wakes,
+}
+
 async fn ask_all(
     root: Box<dyn Asked>,
     handle: &Handle,
@@ -114,42 +124,60 @@ async fn ask_all(
     found: &mut Vec<Found>,
 ) {
     let mut over = pin!(handle.sleep(within));
-    let mut is_over = false;
-    let mut level = vec![(0, root)];
-    while !level.is_empty() {
-        let mut asked = Vec::with_capacity(level.len());
-        for (place, address) in level.drain(..) {
-            // One that is ending answers nothing any more.
-            if found[place].node.state != NodeState::Stopping
-                && let Ok(answer) = address.look(children)
-            {
-                asked.push((place, answer));
+    let mut out = Questions { answers: Vec::new(), open: 0, fresh: 0, wakes: Wakes::new() };
+    let mut named = vec![(0, root)];
+    poll_fn(|cx| {
+        let mut due = out.wakes.take(cx);
+        loop {
+            out.ask(&mut named, children, found);
+            due.extend(out.fresh..out.answers.len());
+            out.fresh = out.answers.len();
+            if due.is_empty() {
+                break;
+            }
+            for number in due.drain(..) {
+                if let Some((place, looked)) = out.poll(number) {
+                    take_in(looked, place, handle, found, &mut named);
+                }
             }
         }
-        for (place, answer) in asked {
-            let answer = answer_within(answer, over.as_mut(), &mut is_over).await;
-            if let Some(looked) = answer {
-                take_in(looked, place, handle, found, &mut level);
-            }
+        match out.open {
+            0 => Poll::Ready(()),
+            _ => over.as_mut().poll(cx),
+        }
+    })
+    .await;
+    // Those that came as the time was over. Whom they name is not asked: that would be for nobody.
+    for (place, answer) in out.answers.into_iter().flatten() {
+        if let Ok(Ok(looked)) = answer.take_ready() {
+            take_in(looked, place, handle, found, &mut named);
         }
     }
 }
 
-/// The answer, if it comes in time. When that is over, only one that is there.
-async fn answer_within<S: Future>(
-    answer: Answered<Looked>,
-    mut over: Pin<&mut S>,
-    is_over: &mut bool,
-) -> Option<Looked> {
-    let mut answer = pin!(answer);
-    poll_fn(|cx| {
-        if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
-            return Poll::Ready(answer.ok());
+impl Questions {
+    fn ask(&mut self, named: &mut Vec<(usize, Box<dyn Asked>)>, children: usize, found: &[Found]) {
+        for (place, address) in named.drain(..) {
+            // One that is ending answers nothing any more.
+            if found[place].node.state != NodeState::Stopping
+                && let Ok(answer) = address.look(children)
+            {
+                self.answers.push(Some((place, answer)));
+                self.open += 1;
+            }
         }
-        *is_over = *is_over || over.as_mut().poll(cx).is_ready();
-        if *is_over { Poll::Ready(None) } else { Poll::Pending }
-    })
-    .await
+    }
+
+    /// The answer of this number, if it has come.
+    fn poll(&mut self, number: usize) -> Option<(usize, Looked)> {
+        let (place, answer) = self.answers[number].as_mut()?;
+        let mut cx = TaskContext::from_waker(self.wakes.waker(number));
+        let Poll::Ready(looked) = Pin::new(answer).poll(&mut cx) else { return None };
+        let place = *place;
+        self.answers[number] = None;
+        self.open -= 1;
+        Some((place, looked.ok()?))
+    }
 }
 
 /// What a supervisor has answered.
@@ -211,6 +239,7 @@ impl SupervisionNode {
             stops_within: StopTime::ZERO,
             children_stop_within: StopTime::ZERO,
             more_stop_within: StopTime::ZERO,
+            more_warnings: Vec::new(),
         }
     }
 
@@ -270,8 +299,10 @@ fn grow(mut found: Vec<Found>, most: usize) -> SupervisionNode {
         node.fix_times();
         // Its children have come from the end of the list.
         node.children.reverse();
-        for child in node.children.drain(most.min(node.children.len())..) {
+        // The newest first, as they are stopped.
+        for child in node.children.drain(most.min(node.children.len())..).rev() {
             node.more += 1;
+            child.warn(&mut Vec::new(), &mut node.more_warnings);
             node.more_stop_within = node.more_stop_within.with(child.stops_within, node.kind);
         }
         let Some(parent) = parent else { return node };

@@ -240,6 +240,38 @@ fn supervisors_that_have_too_little_time_are_named() {
     });
 }
 
+/// How many are listed makes no difference to what is warned of, and in which order.
+#[test]
+fn supervisors_that_are_not_listed_are_named_too() {
+    simulated(|rt| async move {
+        let short = |id: &str, inner: Supervisor| {
+            Child::nested(id, inner).shutdown(Shutdown::After(ms(4_999)))
+        };
+        let leaf = || {
+            let mut tree = Supervisor::one_for_one();
+            tree.child_with(plain("worker"));
+            tree
+        };
+        let mut tree = Supervisor::one_for_one().options(SpawnOptions::new().name("app"));
+        tree.child_with(short("first", leaf()));
+        let mut middle = Supervisor::one_for_one();
+        middle.child_with(plain("enough"));
+        middle.child_with(short("low", leaf()));
+        middle.child_with(short("last", leaf()));
+        tree.nest("middle", middle);
+        let root = tree.start(&rt).await.unwrap();
+        let all = root.tree().await.stop_plan();
+        let path = |warning: &whitebeam_supervisor::StopWarning| warning.path.join("/");
+        let paths: Vec<_> = all.warnings.iter().map(path).collect();
+        assert_eq!(paths, ["app/middle/last", "app/middle/low", "app/first"]);
+        for children in 0..3 {
+            let tree = root.tree().children(children).await;
+            let plan = tree.stop_plan();
+            assert_eq!((plan.warnings, plan.within), (all.warnings.clone(), all.within), "{tree}");
+        }
+    });
+}
+
 /// Its `terminate` waits for a child, or its `init` never ends, or it is only slow: what is seen from outside is told.
 #[test]
 fn who_does_not_answer_is_shown_as_such() {
@@ -283,12 +315,13 @@ fn a_supervisor_that_is_held_up_holds_no_picture_up() {
     use whitebeam_actor::{Actor, Context, Runtime};
 
     struct Held;
-    /// Its clone waits for the test.
-    struct Args(Arc<parking_lot::Mutex<mpsc::Receiver<()>>>);
+    /// Its clone says that it is there, and waits for the test.
+    struct Args(mpsc::Sender<()>, Arc<parking_lot::Mutex<mpsc::Receiver<()>>>);
     impl Clone for Args {
         fn clone(&self) -> Self {
-            let _ = self.0.lock().recv_timeout(Duration::from_secs(60));
-            Args(self.0.clone())
+            self.0.send(()).unwrap();
+            let _ = self.1.lock().recv_timeout(Duration::from_secs(60));
+            Args(self.0.clone(), self.1.clone())
         }
     }
     impl Actor for Held {
@@ -303,30 +336,41 @@ fn a_supervisor_that_is_held_up_holds_no_picture_up() {
     }
 
     let rt = Runtime::builder().workers(2).build().unwrap();
-    let (release, gate) = mpsc::channel();
+    let ((release, gate), (enter, entered)) = (mpsc::channel(), mpsc::channel());
     rt.block_on(async {
         let mut tree = Supervisor::one_for_one();
         let held = tree.nest("held", DynamicSupervisor::<Held>::new());
         tree.child_with(plain("other"));
+        let mut sub = Supervisor::one_for_one();
+        sub.child_with(plain("deep"));
+        let mut good = Supervisor::one_for_one();
+        good.nest("sub", sub);
+        tree.nest("good", good);
         let root = tree.start(&rt).await.unwrap();
-        let start = held.start_child(Args(Arc::new(parking_lot::Mutex::new(gate))));
-        let again = rt.uptime();
-        let tree = loop {
-            let tree = root.tree().within(ms(60)).await;
-            if !tree.root.children[0].answered {
-                break tree;
-            }
-        };
-        assert!(rt.uptime() - again >= ms(60));
-        let [held, other] = &tree.root.children[..] else { panic!("{tree}") };
-        assert!(held.mailbox_len >= 1 || held.state == NodeState::Running, "{tree}");
-        assert_eq!((held.children_stop_within, other.answered), (StopTime::Unknown, false));
-        assert!(tree.to_string().contains("does not answer"), "{tree}");
-        release.send(()).unwrap();
-        start.await.unwrap();
+        let gate = Arc::new(parking_lot::Mutex::new(gate));
+        let start = || held.start_child(Args(enter.clone(), gate.clone()));
+        let first = start();
+        while entered.try_recv().is_err() {
+            rt.sleep(ms(1)).await;
+        }
+        let second = start();
+        let (begun, within) = (rt.uptime(), ms(1_000));
+        let tree = root.tree().within(within).await;
+        assert!(rt.uptime() - begun >= within);
+        let [seen, other, good] = &tree.root.children[..] else { panic!("{tree}") };
+        // The start behind the one in hand.
+        assert_eq!((seen.mailbox_len, seen.state), (1, NodeState::Running), "{tree}");
+        assert_eq!((seen.children_stop_within, other.answered), (StopTime::Unknown, false));
+        // What is below its siblings is seen down to the end.
+        let sub = &good.children[0];
+        assert_eq!((good.answered, sub.answered, sub.children.len()), (true, true, 1), "{tree}");
+        assert_eq!(tree.to_string().matches("does not answer").count(), 1, "{tree}");
+        (0..2).for_each(|_| release.send(()).unwrap());
+        first.await.unwrap();
+        second.await.unwrap();
         // Unless said the time is long enough for one that is only busy.
         let tree = root.tree().await;
-        assert_eq!(tree.root.children[0].children.len(), 1, "{tree}");
+        assert_eq!(tree.root.children[0].children.len(), 2, "{tree}");
     });
     assert!(rt.block_on(rt.shutdown(Duration::from_secs(10))).is_clean());
 }

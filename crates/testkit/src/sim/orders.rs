@@ -2,7 +2,9 @@
 //!
 //! A run follows the choices that are laid down for it, takes 0 wherever it is asked beyond them, and writes down what
 //! it was asked. The next run is laid down by the last choice that has another answer left, one that the bound allows.
-//! Nothing else is kept: a program makes the same choices after the same answers.
+//! Nothing else is kept: a program makes the same choices after the same answers. One that does not is found out, since
+//! then orders would be left out unseen: up to the last choice that is laid down, a run is asked what the run before it
+//! was asked.
 
 use std::{fmt, future::Future, panic::Location, sync::Arc};
 
@@ -34,11 +36,24 @@ impl Sim {
             ),
         });
         let (mut order, is_only) = (only.clone().unwrap_or_default(), only.is_some());
-        let mut runs = Vec::new();
+        let (mut runs, mut before) = (Vec::new(), Vec::new());
         loop {
-            let asked = Arc::new(Mutex::new(Vec::new()));
-            let choices = Box::new(Following::new(order.clone(), Arc::clone(&asked)));
-            match drive::run(self, 0, choices, test) {
+            let way = Way::new(&order, before);
+            let result = drive::run(self, 0, Box::new(Following::new(Arc::clone(&way))), test);
+            let strayed = way.lock().strayed(result.is_ok());
+            if let Some(strayed) = strayed {
+                let why = if is_only {
+                    format!("{ORDER_VARIABLE} is of another program or another test")
+                } else {
+                    "the test does not make the same choices each time (time, threads, addresses, the order of a \
+                     `HashMap`?), so not all orders can be run"
+                        .to_owned()
+                };
+                let failure =
+                    result.err().map_or(String::new(), |failure| format!("\n\n{failure}"));
+                panic!("the order {order} cannot be followed: {strayed}: {why}{failure}");
+            }
+            match result {
                 Ok(mut run) => {
                     run.seed = runs.len() as u64;
                     run.trace = Trace::default();
@@ -52,8 +67,8 @@ impl Sim {
                     return Err(failure);
                 }
             }
-            let next = order.next(&asked.lock(), delays);
-            match next.filter(|_| !is_only) {
+            before = std::mem::take(&mut way.lock().asked);
+            match order.next(&before, delays).filter(|_| !is_only) {
                 Some(next) => order = next,
                 None => return Ok(Report { runs }),
             }
@@ -104,18 +119,61 @@ impl fmt::Display for Order {
     }
 }
 
+/// What is laid down for a run, and what comes of it.
+struct Way {
+    /// What is left of the order, the next one last.
+    left: Vec<(usize, usize)>,
+    /// Of how many each choice was.
+    asked: Vec<usize>,
+    /// Of how many each is to be, as far as that is known.
+    known: Vec<usize>,
+    /// The first choice that is not as laid down.
+    strayed: Option<String>,
+}
+
+impl Way {
+    /// `before`: of how many each choice was in the run before, of which this order is the next.
+    fn new(order: &Order, mut before: Vec<usize>) -> Arc<Mutex<Self>> {
+        before.truncate(order.0.last().map_or(0, |(place, _)| place + 1));
+        let left = order.0.iter().rev().copied().collect();
+        Arc::new(Mutex::new(Way { left, asked: Vec::new(), known: before, strayed: None }))
+    }
+
+    fn choose(&mut self, of: usize) -> usize {
+        let place = self.asked.len();
+        self.asked.push(of);
+        let choice = self.left.pop_if(|(next, _)| *next == place).map_or(0, |(_, choice)| choice);
+        let before = self.known.get(place).copied().unwrap_or(of);
+        let wrong = if choice >= of {
+            format!("choice {place} is to be {choice}, and is one of 0..{of}")
+        } else if before != of {
+            format!("choice {place} was one of 0..{before}, and is one of 0..{of}")
+        } else {
+            return choice;
+        };
+        self.strayed.get_or_insert(wrong);
+        choice.min(of - 1)
+    }
+
+    /// Where the run, now over, was not as laid down. One that failed may have ended early.
+    fn strayed(&mut self, is_whole: bool) -> Option<String> {
+        let never = self.left.last().filter(|_| is_whole).map(|(place, choice)| {
+            let asked = self.asked.len();
+            format!("choice {place} is to be {choice}, and the run ended after {asked} choices")
+        });
+        self.strayed.take().or(never)
+    }
+}
+
 /// Takes the choices of an order.
 struct Following {
-    /// What is left of it, the next one last.
-    left: Vec<(usize, usize)>,
-    asked: Arc<Mutex<Vec<usize>>>,
+    way: Arc<Mutex<Way>>,
     random: Seeded,
 }
 
 impl Following {
-    fn new(mut order: Order, asked: Arc<Mutex<Vec<usize>>>) -> Self {
-        order.0.reverse();
-        Following { left: order.0, asked, random: Seeded::new(0) }
+    fn new(way: Arc<Mutex<Way>>) -> Self {
+        Following { way, random: Seeded::new(0) }
     }
 }
 
@@ -127,10 +185,7 @@ impl Choices for Following {
             Point::Random => return self.random.choose(point, of),
             _ => {}
         }
-        let mut asked = self.asked.lock();
-        let place = asked.len();
-        asked.push(of);
-        self.left.pop_if(|(next, _)| *next == place).map_or(0, |(_, choice)| choice)
+        self.way.lock().choose(of)
     }
 }
 
@@ -140,17 +195,18 @@ mod tests {
 
     /// All leaves of a tree of choices: `of(path)` says how many answers there are after `path`, 0 at its end.
     fn all(delays: u32, of: impl Fn(&[usize]) -> usize) -> Vec<Vec<usize>> {
-        let (mut leaves, mut order) = (Vec::new(), Order::default());
+        let (mut leaves, mut order, mut before) = (Vec::new(), Order::default(), Vec::new());
         loop {
-            let asked = Arc::new(Mutex::new(Vec::new()));
-            let mut choices = Following::new(order.clone(), Arc::clone(&asked));
+            let way = Way::new(&order, before);
+            let mut choices = Following::new(Arc::clone(&way));
             let mut path = Vec::new();
             while of(&path) > 0 {
                 path.push(choices.choose(Point::Next, of(&path)));
             }
             leaves.push(path);
-            let next = order.next(&asked.lock(), delays);
-            match next {
+            assert_eq!(way.lock().strayed(true), None);
+            before = std::mem::take(&mut way.lock().asked);
+            match order.next(&before, delays) {
                 Some(next) => order = next,
                 None => return leaves,
             }
@@ -186,6 +242,31 @@ mod tests {
             _ => 0,
         });
         assert_eq!(leaves.len(), 10);
+    }
+
+    /// Where a run strays that is asked `asked`, by an order laid down by a run that was asked `before`.
+    fn strayed(order: &str, before: &[usize], asked: &[usize], is_whole: bool) -> Option<String> {
+        let way = Way::new(&Order::parse(order).unwrap(), before.to_vec());
+        let mut choices = Following::new(Arc::clone(&way));
+        for of in asked {
+            assert!(choices.choose(Point::Next, *of) < *of);
+        }
+        way.lock().strayed(is_whole)
+    }
+
+    #[test]
+    fn a_run_that_is_not_as_laid_down_is_found_out() {
+        for is_whole in [false, true] {
+            assert_eq!(strayed("1:2", &[2, 3, 9], &[2, 3], is_whole), None);
+            assert_eq!(strayed("none", &[2], &[3], is_whole), None, "nothing is laid down");
+            let text = strayed("1:3", &[], &[2, 3], is_whole).unwrap();
+            assert_eq!(text, "choice 1 is to be 3, and is one of 0..3");
+            let text = strayed("1:1", &[2, 3], &[4, 3], is_whole).unwrap();
+            assert_eq!(text, "choice 0 was one of 0..2, and is one of 0..4");
+        }
+        let text = strayed("0:1,7:1", &[], &[2, 3], true).unwrap();
+        assert_eq!(text, "choice 7 is to be 1, and the run ended after 2 choices");
+        assert_eq!(strayed("0:1,7:1", &[], &[2, 3], false), None, "it failed on its way");
     }
 
     #[test]

@@ -155,13 +155,20 @@ fn prints_its_orders() {
     println!("runs {:?}", report.map(|report| report.runs.len()).map_err(|failure| failure.runs));
 }
 
+/// Runs `prints_its_orders` with an order from the environment, and gives what it writes.
+fn orders_printed(value: Option<&str>) -> String {
+    let mut test = std::process::Command::new(std::env::current_exe().expect("this program"));
+    test.args(["--exact", "orders::prints_its_orders", "--nocapture"]);
+    test.env_remove(ORDER_VARIABLE).envs(value.map(|value| (ORDER_VARIABLE, value)));
+    let output = test.output().expect("it runs");
+    let text = |bytes| String::from_utf8(bytes).expect("text");
+    text(output.stdout) + &text(output.stderr)
+}
+
 #[test]
 fn the_environment_pins_an_order() {
     let runs = |value: Option<&str>| {
-        let mut test = std::process::Command::new(std::env::current_exe().expect("this program"));
-        test.args(["--exact", "orders::prints_its_orders", "--nocapture"]);
-        test.env_remove(ORDER_VARIABLE).envs(value.map(|value| (ORDER_VARIABLE, value)));
-        let text = String::from_utf8(test.output().expect("it runs").stdout).expect("text");
+        let text = orders_printed(value);
         text.lines().find_map(|line| line.split_once("runs ")).map(|(_, runs)| runs.to_owned())
     };
     let all = runs(None).expect("they are run");
@@ -172,4 +179,32 @@ fn the_environment_pins_an_order() {
     let order = failure.strategy.rsplit(' ').next();
     assert_eq!(runs(order).as_deref(), Some("Err(1)"));
     assert_eq!(runs(Some("7")), None, "no order: the test fails");
+}
+
+/// As one that was noted before the program was changed.
+#[test]
+fn a_pinned_order_that_cannot_be_followed_fails_loudly() {
+    for (order, place) in [("9999:1", "choice 9999 is to be 1"), ("0:99", "choice 0 is to be 99")] {
+        let text = orders_printed(Some(order));
+        assert!(!text.contains("runs "), "{text}");
+        assert!(
+            text.contains(&format!("the order {order} cannot be followed: {place}, ")),
+            "{text}"
+        );
+        assert!(text.contains(&format!("{ORDER_VARIABLE} is of another program")), "{text}");
+    }
+}
+
+#[test]
+#[should_panic(expected = "the test does not make the same choices each time")]
+fn a_test_that_does_something_else_each_time_fails_loudly() {
+    let runs = AtomicU32::new(0);
+    let _ = Sim::new().ignore_environment().all_orders(1).try_run(|rt| {
+        let is_first = runs.fetch_add(1, Relaxed) == 0;
+        async move {
+            if is_first {
+                three_senders(rt).await;
+            }
+        }
+    });
 }

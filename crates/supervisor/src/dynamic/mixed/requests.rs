@@ -10,6 +10,7 @@ use crate::{
         sort::{Admin, Whom},
         stops::Stop,
     },
+    tree,
 };
 
 /// Where a child is.
@@ -69,7 +70,7 @@ impl Mixed {
                 reply.send(());
             }
             Admin::Count(reply) => reply.send(self.count.0.clone()),
-            Admin::Look(most, reply) => reply.send(self.look(most, cx)),
+            Admin::Look(most, reply) => tree::tell(reply, || self.look(most, cx)),
         }
     }
 

@@ -6,6 +6,7 @@ use super::{Dynamic, Request};
 use crate::{
     ChildCounts, ChildEntry, ChildError, ChildId, ChildState,
     dynamic::sort::{Admin, Whom},
+    tree,
 };
 
 /// Where a child is.
@@ -43,7 +44,7 @@ impl<A: Actor> Dynamic<A> {
                 reply.send(());
             }
             Admin::Count(reply) => reply.send(self.count.0.clone()),
-            Admin::Look(most, reply) => reply.send(self.look(most, cx)),
+            Admin::Look(most, reply) => tree::tell(reply, || self.look(most, cx)),
         }
     }
 
