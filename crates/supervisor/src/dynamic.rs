@@ -181,7 +181,7 @@ impl<A: Actor> DynamicSupervisor<A> {
 
     /// How the process of each child is started. A name can be had by one at a time: the start of a second child is
     /// [`StartError::NameTaken`](whitebeam_actor::StartError::NameTaken); a restart that finds it taken has failed, and is
-    /// tried again.
+    /// tried again: without a pause, for as long as another keeps it and the intensity allows.
     #[must_use]
     pub fn child_options(mut self, options: SpawnOptions) -> Self {
         self.template.options = options;

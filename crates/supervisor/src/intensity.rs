@@ -17,7 +17,8 @@ pub enum Intensity {
         /// Length of the stretch, more than zero.
         period: Duration,
     },
-    /// Any number, with no bookkeeping. A child that fails at each start is then started for ever.
+    /// Any number, with no bookkeeping. A child that fails at each start is then started for ever; and one whose name
+    /// another keeps is tried without a pause.
     Unlimited,
 }
 

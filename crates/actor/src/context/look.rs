@@ -20,6 +20,11 @@ impl<A: Actor> Context<A> {
         all.take(most).map(|(key, child)| (key, child.pid())).collect()
     }
 
+    /// Whether the runtime is shutting down, which is told before any process is: it starts none any more.
+    pub fn is_shutting_down(&self) -> bool {
+        self.cell.shared().is_closing()
+    }
+
     /// Whether a child's `init` is not done. It may still say so for a moment when who waits for the start has been
     /// answered.
     pub fn is_child_starting(&self, key: ChildKey) -> bool {

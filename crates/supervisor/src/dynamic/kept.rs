@@ -8,6 +8,8 @@
 
 use whitebeam_actor::{Actor, ChildKey, Context, Pid};
 
+use crate::guard::Guarded;
+
 /// A child of which something is kept.
 pub(super) struct Kept<T> {
     /// What it is started with.
@@ -27,6 +29,16 @@ impl<T> Kept<T> {
     }
 }
 
+/// What a child is started with.
+pub(super) trait With {
+    /// Whether the child's last start is under way although its `init` may be over. Unless said, it is over with that.
+    fn is_starting(&self) -> bool {
+        false
+    }
+}
+
+impl<T> With for Guarded<T> {}
+
 /// The children of which something is kept.
 pub(super) struct KeptTable<T> {
     /// Each has [`BLOCK`] places but for those of it that were not used yet.
@@ -45,7 +57,7 @@ const BLOCK: usize = 256;
 /// Fewest children that are looked through for those whose restart is done.
 const SWEEP: usize = 64;
 
-impl<T> KeptTable<T> {
+impl<T: With> KeptTable<T> {
     pub(super) fn new() -> Self {
         KeptTable { blocks: Vec::new(), restarted: Vec::new(), sweep_at: SWEEP, sweeps: 0 }
     }
@@ -111,7 +123,8 @@ impl<T> KeptTable<T> {
 
     /// Whether the child has no incarnation that has started, but had one.
     pub(super) fn is_restarting<A: Actor>(&self, key: ChildKey, cx: &Context<A>) -> bool {
-        self.get(key).is_some_and(|kept| kept.attempt > 1) && cx.is_child_starting(key)
+        let again = self.get(key).filter(|kept| kept.attempt > 1);
+        again.is_some_and(|kept| kept.with.is_starting() || cx.is_child_starting(key))
     }
 
     /// The child of which `pid` was the last incarnation, and whose restart is not done.
@@ -125,7 +138,6 @@ impl<T> KeptTable<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::guard::Guarded;
 
     /// With 16 at most in the runtime's table of children, 40 bytes beside the arguments.
     #[test]

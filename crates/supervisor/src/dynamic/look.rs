@@ -33,20 +33,25 @@ impl<A: Actor> Dynamic<A> {
     pub(super) fn look(&self, most: usize, cx: &Context<Self>) -> Looked {
         let template = &self.template;
         let mut looked = Looked::new(NodeKind::Dynamic);
-        let describe = |(key, pid)| LookedChild {
+        let describe = |(state, pid)| LookedChild {
             id: None,
             is_supervisor: template.kind == ChildKind::Supervisor,
             actor: std::any::type_name::<A>(),
             restart: template.restart,
             shutdown: template.shutdown,
             significant: template.auto_shutdown != AutoShutdown::Never,
-            state: state(self.kept.is_restarting(key, cx)),
-            pid: Some(pid),
+            state,
+            pid,
             restarts: None,
             address: None,
         };
-        looked.children = cx.first_children(most).into_iter().map(describe).collect();
-        looked.more_active = cx.child_count() - looked.children.len();
+        let running = cx.first_children(most);
+        looked.more_active = cx.child_count() - running.len();
+        let running = running.into_iter();
+        let running =
+            running.map(|(key, pid)| (state(self.kept.is_restarting(key, cx)), Some(pid)));
+        let waiting = self.waiting.iter().map(|_| (NodeState::Restarting, None));
+        looked.children = running.chain(waiting).take(most).map(describe).collect();
         looked.more = self.len(cx) - looked.children.len();
         if looked.more_active > 0 {
             looked.more_stop_within = StopTime::of(template.shutdown);

@@ -38,13 +38,13 @@ use whitebeam_actor::{
 
 use super::{
     handle::{Count, CountGuard},
-    kept::{Kept, KeptTable},
+    kept::{Kept, KeptTable, With},
     serial::Serial,
     sort::{Admin, Settings},
     stops::{Stop, Stops},
 };
 use crate::{
-    Shutdown,
+    ChildKind, Shutdown,
     child::{Launched, Parent, Spec},
     guard::{self, Guarded},
     intensity::History,
@@ -96,6 +96,19 @@ struct Held {
     /// The number of its last start; no two have the same.
     run: u64,
     phase: Phase,
+}
+
+/// A supervisor has started when its children have, after its own `init`.
+impl With for Held {
+    fn is_starting(&self) -> bool {
+        let is_supervisor =
+            || self.spec.get().is_some_and(|spec| spec.kind == ChildKind::Supervisor);
+        match self.phase {
+            Phase::Starting(_) => is_supervisor(),
+            Phase::Failed(..) => true,
+            Phase::Started => false,
+        }
+    }
 }
 
 /// What is known of a child's last start. Who asked for it is there if it was its first.

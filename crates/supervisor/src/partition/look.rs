@@ -31,7 +31,7 @@ impl Partitioned {
         looked.is_starting = self.starting > 0;
         let specs = self.tree.children.lock();
         for (index, (spec, child)) in specs.iter().zip(&self.children).enumerate() {
-            let state = child.state(cx);
+            let state = child.state(spec, cx);
             let pid = child.key.and_then(|key| cx.child_pid(key));
             let brief = Brief {
                 is_supervisor: spec.kind == ChildKind::Supervisor,
@@ -63,7 +63,7 @@ impl Partitioned {
         let children = specs.iter().zip(&self.children).enumerate();
         let describe = |(index, (spec, child)): (usize, (&Spec, &Partition))| ChildEntry {
             id: index.into(),
-            state: child.state(cx),
+            state: child.state(spec, cx),
             kind: spec.kind,
             actor: spec.launch.actor(),
         };
@@ -75,7 +75,7 @@ impl Partitioned {
         let mut counts = ChildCounts::default();
         for (spec, child) in self.tree.children.lock().iter().zip(&self.children) {
             counts.specs += 1;
-            let pid = child.state(cx).pid();
+            let pid = child.state(spec, cx).pid();
             counts.add(spec.kind, pid.is_some_and(|pid| rt.is_alive(pid)));
         }
         counts
@@ -83,11 +83,15 @@ impl Partitioned {
 }
 
 impl Partition {
-    fn state(&self, cx: &Context<Partitioned>) -> ChildState {
+    fn state(&self, spec: &Spec, cx: &Context<Partitioned>) -> ChildState {
+        let is_starting = |key| match self.phase {
+            // A supervisor has started when its children have, after its own `init`.
+            Phase::Restarting if spec.kind == ChildKind::Supervisor => true,
+            Phase::Failed if self.again.is_some() => true,
+            _ => self.attempt > 1 && cx.is_child_starting(key),
+        };
         match self.key.and_then(|key| Some((key, cx.child_pid(key)?))) {
-            Some((key, _)) if self.attempt > 1 && cx.is_child_starting(key) => {
-                ChildState::Restarting
-            }
+            Some((key, _)) if is_starting(key) => ChildState::Restarting,
             Some((_, pid)) => ChildState::Running(pid),
             None if self.phase == Phase::Restarting => ChildState::Restarting,
             None => ChildState::Stopped,

@@ -109,7 +109,7 @@ pub(super) struct Partition {
     /// Its end, which has come before the outcome of its start.
     ended: Option<ExitReason>,
     /// Why its restart has failed, when its end is to come: then it is tried again.
-    again: Option<ExitReason>,
+    pub(super) again: Option<ExitReason>,
     /// Kills it, when it is being stopped.
     pub(super) timer: Option<TimerRef>,
 }
@@ -349,7 +349,8 @@ impl Partitioned {
     }
 
     fn restart(&mut self, index: usize, last_exit: ExitReason, cx: &mut Context<Self>) {
-        if !self.restarts.allows(cx.runtime().uptime()) {
+        // A runtime that shuts down makes no process any more.
+        if cx.is_shutting_down() || !self.restarts.allows(cx.runtime().uptime()) {
             return cx.stop(ExitReason::Shutdown);
         }
         (self.children[index].phase, self.children[index].ended) = (Phase::Restarting, None);

@@ -96,6 +96,11 @@ impl Supervising {
     }
 
     fn restart(&mut self, place: Place, cx: &mut Context<Self>) {
+        if cx.is_shutting_down() {
+            // It makes no process any more: no restart can succeed.
+            self.set(place, State::Stopped);
+            return self.end(ExitReason::Shutdown, cx);
+        }
         if !self.restarts.allows(cx.runtime().uptime()) {
             self.report(SupervisorContext::Shutdown, place, cx);
             // Whether it comes back is for who supervises this one: its address says so.

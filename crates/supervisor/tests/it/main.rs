@@ -13,6 +13,7 @@ mod conformance_simple;
 mod dynamic_any;
 mod dynamic_ends;
 mod dynamic_faults;
+mod dynamic_mends;
 mod dynamic_restart;
 mod dynamic_serial;
 mod dynamic_start;

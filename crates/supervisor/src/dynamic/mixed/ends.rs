@@ -107,7 +107,8 @@ impl Mixed {
     }
 
     fn restart(&mut self, mut entry: Entry, last_exit: ExitReason, cx: &mut Context<Self>) {
-        if !self.restarts.allows_at(|| cx.runtime().uptime()) {
+        // A runtime that shuts down makes no process any more.
+        if cx.is_shutting_down() || !self.restarts.allows_at(|| cx.runtime().uptime()) {
             return cx.stop(ExitReason::Shutdown);
         }
         let Some(spec) = entry.with.spec.get_mut() else { return };

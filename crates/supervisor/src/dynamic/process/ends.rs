@@ -27,8 +27,8 @@ impl<A: Actor> Dynamic<A> {
         if cx.child_count() == 0 {
             self.kept.clear();
         }
-        // One whose first start has failed was none.
-        if has_started || !is_first {
+        // One whose first start has failed by itself was none.
+        if has_started || !is_first || stop.is_some() {
             self.has_left = has_left;
         }
         let children = self.len(cx);
@@ -57,9 +57,9 @@ impl<A: Actor> Dynamic<A> {
     }
 
     /// Starts a child again that has ended with `last_exit`. If no process can be made, that is a failed restart as any
-    /// other: it counts, and is tried again.
+    /// other: it counts, and is tried again. But a runtime that shuts down makes none any more.
     fn restart(&mut self, mut kept: OneKept<A>, last_exit: ExitReason, cx: &mut Context<Self>) {
-        if !self.restarts.allows_at(|| cx.runtime().uptime()) {
+        if cx.is_shutting_down() || !self.restarts.allows_at(|| cx.runtime().uptime()) {
             return cx.stop(ExitReason::Shutdown);
         }
         let Some((keep, args)) = self.template.keep.zip(kept.with.get()) else { return };
@@ -76,7 +76,7 @@ impl<A: Actor> Dynamic<A> {
                 self.kept.put(key, kept);
                 return self.kept.note_restart(key, cx);
             }
-            // The runtime is shutting down, its process table is full, or the name was taken.
+            // The process table is full, or the name was taken; or the runtime shuts down, as the next try finds.
             Ok(None) => last_exit,
             Err(panic) => panic,
         };

@@ -54,7 +54,7 @@ impl TaskRef {
     /// As [`start`](Self::start), of work that is done again when it has ended: as `restart` says, and as the
     /// supervisor's intensity allows. `work` makes the future, in the task. Between two runs it keeps its place among the
     /// [`max_children`](crate::TaskSupervisor::max_children), but not its name if it has one: a restart that finds it taken
-    /// is tried again at once, and each try is a restart that counts.
+    /// is tried again at once, and each try is a restart that counts: without a pause for as long as another keeps the name.
     ///
     /// ```
     /// # use std::sync::atomic::{AtomicU32, Ordering};
