@@ -64,7 +64,7 @@ impl Counted {
         let downs = std::mem::take(&mut *self.downs.lock());
         assert_eq!(summary.clean + summary.crashed + downs.len(), 1, "{summary:?} {downs:?}");
         assert!(downs.iter().all(|down| is_broken(&down.reason) && down.started));
-        assert!(summary.exceptions.iter().all(|(_, reason)| is_broken(reason)));
+        assert!(summary.exceptions.iter().all(|one| is_broken(&one.reason)));
     }
 }
 
