@@ -2,10 +2,12 @@
 //! a scheduler could make with so many delays, and at the moment at which a child that hangs has had its time.
 //!
 //! What is held against it is the model, to which the same things happen one after the other: of some order of them, all
-//! answers, all starts, and the children there are in the end, must be the model's. (But who asks a supervisor that ends
-//! meanwhile is told just that; and one that is told to shut down does so at once, where OTP's is done with the restart
-//! of a group first.) (Herlihy and Wing's
-//! linearizability.) A restart that fails is tried again behind what has come meanwhile, so that each try is one of
+//! answers, all starts, and the children there are in the end, must be the model's. That is Herlihy and Wing's
+//! linearizability, with two exceptions. Who asks a supervisor that ends meanwhile is told just that. And one that is told
+//! to shut down does so at once, where OTP's is done with the restart of a group first: with a stop among the events the
+//! starts may be the first ones only of the model's.
+//!
+//! A restart that fails is tried again behind what has come meanwhile, so that each try is one of
 //! the things to be put in order. An end is one of the incarnation that was there at the beginning.
 
 use std::{collections::BTreeSet, collections::VecDeque, time::Duration};
